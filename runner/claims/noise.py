@@ -12,6 +12,7 @@ from runner.claims.evidence import Evidence
 from runner.metric_names import MACHINE_UNITS
 from runner.stats.intervals import Interval, abs_mean_bound
 
+NEEDS_AA_PAIR = "a claim about time or memory needs an A/A pair (aa), which measures the noise"
 MAX_NOISE_SHARE = 0.5  # largest noise floor, as a share of the claimed effect
 
 
@@ -33,9 +34,17 @@ def needs_noise_floor(claim: StatisticalClaim, evidence: Evidence) -> bool:
 
 def missing_aa_reason(claim: StatisticalClaim, evidence: Evidence) -> str:
     """Return why a claim about time or memory without an A/A pair is invalid; "" if it is valid."""
-    if claim.aa is not None or not (claim.needs_aa_pair or needs_noise_floor(claim, evidence)):
-        return ""
-    return "a claim about time or memory needs an A/A pair (aa), which measures the noise"
+    return NEEDS_AA_PAIR if lacks_aa_pair(claim, evidence.unit(claim.metric)) else ""
+
+
+def lacks_aa_pair(claim: StatisticalClaim, units: str) -> bool:
+    """Return whether a claim lacks the A/A pair that a claim about time or memory needs.
+
+    `units` are those of its metric, joined by " or ", as a plan knows them; "" if unknown.
+    """
+    if claim.aa is not None or claim.has_binary_scores:
+        return False
+    return claim.needs_aa_pair or {*units.split(" or ")} <= MACHINE_UNITS
 
 
 def check_noise(

@@ -10,6 +10,7 @@ from runner.claims.aa_pairs import find_aa_pairs
 from runner.claims.claim import Claim, StatisticalClaim
 from runner.claims.evidence import InvalidClaimError
 from runner.claims.kinds.curve_slope import LEAST_POINTS, CurveSlope
+from runner.claims.noise import NEEDS_AA_PAIR, lacks_aa_pair
 from runner.claims.preconditions import check_confirmable
 from runner.config import ArmConfig, ConfigError, Study, Training, Tune
 from runner.plan import estimates
@@ -71,12 +72,19 @@ def check_controls(study: Study, report_spec: ReportSpec) -> None:
 
 
 def check_claims(claims: Sequence[Claim]) -> None:
-    """Raise ConfigError for a claim that its own number of seeds could never confirm.
+    """Raise ConfigError for a claim that no results could confirm.
 
-    The message has the least number of seeds that could.
+    Its number of seeds is too small, and the message has the least number that could; or it is
+    about time or memory, and lacks an A/A pair.
     """
     tested = [claim for claim in claims if isinstance(claim, StatisticalClaim)]
     for claim in tested:
+        if lacks_aa_pair(claim, registry.metric(claim.metric).unit):
+            arm = claim.compared_arms[0]
+            raise ConfigError(
+                f"claims.{claim.id}: {NEEDS_AA_PAIR}; add a copy, e.g. "
+                f"'+arms.x={{copy_of: {arm}}}', and to the claim aa: {{arm: x, control: {arm}}}"
+            )
         family = [other for other in tested if other.family == claim.family]
         try:
             check_confirmable(claim, family)

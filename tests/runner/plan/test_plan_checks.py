@@ -4,11 +4,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from runner import registry
 from runner.claims.fairness import Fairness
+from runner.claims.kinds import read_claim
 from runner.config import ConfigError, Tune
 from runner.plan import seed_checks
+from runner.plan.checks import check_claims
 from runner.plan.planning import effective_baseline
 
 FFN = ("experiment=ffn", "task=function", "task.width=8", "task.n_samples=64", "task.length=16")
@@ -109,6 +112,30 @@ def test_a_claim_that_its_seeds_cannot_decide_is_refused_with_the_least_number(p
         plan(*FFN, FEW, own(n="5", family="F2"))  # beside a claim of the preset in one family
     plan(*FFN, FEW, own(n="6"))
     plan(*FFN, FEW, "scale=smoke", own(n="4"))  # a smoke run decides nothing anyhow
+
+
+TIMED = (
+    {"metric": "time/step"},
+    {"metric": "time/throughput"},
+    {"kind": "at_equal_seconds"},
+    {"kind": "equivalence", "metric": "time/step", "delta": "1"},
+    {"metric": "time/step_alone"},
+)
+
+
+def test_a_claim_about_time_without_an_a_a_pair_is_refused(plan):
+    for keys in TIMED:
+        written = yaml.safe_load(own(**keys).partition("=")[2])
+        if keys.get("kind") == "equivalence":
+            del written["direction"]
+        with pytest.raises(ConfigError, match=r"claims\.X: a claim about time .*copy_of: \w+}', a"):
+            check_claims([read_claim("X", written)])
+        pair = {"aa": {"arm": "relu_copy", "control": "relu"}}
+        check_claims([read_claim("X", written | pair)])
+    with pytest.raises(ConfigError, match=r"claims\.X: a claim about time or memory needs an A/A"):
+        plan(*FFN, FEW, own(metric="time/step"))
+    plan(*FFN, FEW, own(metric="time/step", aa="{arm: relu_copy, control: relu}"))
+    plan(*FFN, FEW, "scale=smoke", own(metric="time/step"))
 
 
 def notes(plan, *overrides: str) -> str:
