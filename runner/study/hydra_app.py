@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from runner.config import ConfigError
 from runner.plan import hydra_loader
 from runner.plan.option_folders import CONF
 
@@ -68,6 +69,11 @@ def launch_jobs(
     def sweep(self: BasicSweeper, **_: Any) -> list[Any]:
         """Launch these jobs, in place of the combinations that Hydra would choose."""
         assert self.launcher is not None
+        try:
+            job_launching.check_settings(self.launcher)
+        except ConfigError as error:
+            failures.append(error)
+            return []
         launcher = job_launching.in_this_process(self.launcher) if here else self.launcher
         composed: dict[int, DictConfig] = {}
         for number, job in enumerate(jobs):

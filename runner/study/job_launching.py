@@ -95,8 +95,6 @@ def launch(
     config: DictConfig = vars(launcher)["config"]
     name = str(config.hydra.runtime.choices["hydra/launcher"])
     engine = engine_of(name)
-    if name == "ray_local":
-        check_ray_resources(config.hydra.launcher.ray)
     at_a_time, cores = share_cores(engine, config.hydra.launcher, jobs)
     task = vars(launcher)["task_function"]
     if not isinstance(task, JobTask):
@@ -130,6 +128,17 @@ def in_this_process(launcher: Launcher) -> Launcher:
     names = ("hydra_context", "task_function", "config")
     basic.setup(**{name: vars(launcher)[name] for name in names})
     return basic
+
+
+def check_settings(launcher: Launcher) -> None:
+    """Check the settings of a launcher that can be checked before it launches anything.
+
+    Raises:
+        ConfigError: no point could start.
+    """
+    config = vars(launcher).get("config")
+    if config is not None and config.hydra.runtime.choices["hydra/launcher"] == "ray_local":
+        check_ray_resources(config.hydra.launcher.ray)
 
 
 def check_ray_resources(settings: DictConfig) -> None:

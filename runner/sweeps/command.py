@@ -98,8 +98,11 @@ class SweepLaunch:
     def compute(self, points: Sequence[SweepPoint]) -> list[PointOutcome]:
         """Compute and report all points; the jobs of a shared study only compute its trials."""
         uses = contextlib.ExitStack()
-        if self.request.plans_only and all(point.is_shared for point in points):
-            self._call_launcher([], StudyTask())  # the plan of a shared study launches nothing
+        # Check the launcher before a shared study is planned, which may take a minute.
+        if any(point.is_shared for point in points):
+            _, failure = self._call_launcher([], StudyTask())
+            if failure is not None:
+                raise failure
         try:
             opened = {i: self._open(one) for i, one in enumerate(points) if one.is_shared}
             for point in (one for one in points if one.is_shared):

@@ -141,10 +141,28 @@ def test_outputs_that_cannot_be_written_are_one_message(sweep, tmp_path: Path):
 
 
 @pytest.mark.parametrize("swept", ["ffn.n_experts=4,8", "arm=dense,moe_top2"])
-def test_a_plan_refuses_a_setting_that_the_launcher_lacks(sweep, swept: str, monkeypatch):
+@pytest.mark.parametrize("plan", ["only", "run"])
+def test_a_setting_that_the_launcher_lacks_is_refused_first(
+    sweep, swept: str, plan: str, monkeypatch
+):
     monkeypatch.setattr(SweepLaunch, "_do", lambda *_: pytest.fail("a study was planned"))
     with pytest.raises(Exception, match="njobs"):
-        sweep(swept, "hydra/launcher=basic", "hydra.launcher.njobs=2", "plan=only")
+        sweep(swept, "hydra/launcher=basic", "hydra.launcher.njobs=2", f"plan={plan}")
+    assert not Path("outputs").exists()
+
+
+@pytest.mark.parametrize("swept", ["ffn.n_experts=4,8", "arm=dense,moe_top2"])
+@pytest.mark.parametrize("plan", ["only", "run"])
+def test_a_launcher_that_can_start_no_point_is_refused_first(
+    sweep, swept: str, plan: str, monkeypatch
+):
+    def refuse(_: object) -> None:
+        raise ConfigError("no point could start")
+
+    monkeypatch.setattr("runner.study.job_launching.check_settings", refuse)
+    with pytest.raises(ConfigError, match="no point could start"):
+        sweep(swept, f"plan={plan}")
+    assert not Path("outputs").exists()
 
 
 def test_a_value_that_appears_twice_is_computed_once_and_noted(sweep, capsys):
