@@ -141,13 +141,13 @@ def read_record(path: Path) -> RunRecord:
     unsealed = {key: content[key] for key in content if key != SEAL} if is_sealed else content
     record = check_record(name, unsealed)
     if not is_sealed:
-        raise ConfigError(f"{name} has no {SEAL}; {how_to_mend(record)}")
+        raise ConfigError(f"{name} has no {SEAL}; {how_to_restore(record)}")
     if content[SEAL] != canonical_sha256(unsealed):
-        raise ConfigError(f"{name} was changed since it was written; {how_to_mend(record)}")
+        raise ConfigError(f"{name} was changed since it was written; {how_to_restore(record)}")
     return record
 
 
-def how_to_mend(record: RunRecord) -> str:
+def how_to_restore(record: RunRecord) -> str:
     """Return how to get the record of a run again."""
     run = f"record=outputs/{record.experiment}/runs/<its run>"
     return f"undo the change, or write it again: python -m runner board {run}"

@@ -110,7 +110,7 @@ def remarks(inventory: Inventory) -> list[str]:
 
 
 def describe_unreferenced(inventory: Inventory) -> list[str]:
-    """Return a line on the trials that no run refers to: those that prune would delete, or none.
+    """Return a line on the trials that no run refers to, and how many of them prune would delete.
 
     The reasons why trials stay are lines of their own.
     """

@@ -74,7 +74,7 @@ def check_controls(study: Study, report_spec: ReportSpec) -> None:
 def check_claims(claims: Sequence[Claim]) -> None:
     """Raise ConfigError for a claim that no results could confirm.
 
-    Its number of seeds is too small, and the message has the least number that could; or it is
+    Its number of seeds may be too small; then the message has the least number that could. Or it is
     about time or memory, and lacks an A/A pair.
     """
     tested = [claim for claim in claims if isinstance(claim, StatisticalClaim)]

@@ -11,7 +11,7 @@ from runner.wording.output import escape_unprintable, truncate_middle
 
 LEFT_OUT = JobOutcome("not run", message=STOPPED)
 NO_LOG = "no failed trial has written a log"
-"""What stands in the place of a failed point's log, e.g. if its trials ended too early."""
+"""The text in place of a failed point's log, e.g. if its trials ended too early."""
 
 
 @dataclass(frozen=True)
