@@ -39,8 +39,8 @@ Write every claim: published value, our value, verdict, date, machine, command.
 
   board                           from the records in docs/board/records: write
                                   docs/board.md, docs/board.html and the head of
-                                  README.md. With runs of outputs/ that have no
-                                  record: outputs/board.md and outputs/board.html
+                                  README.md. If outputs/ has runs without a
+                                  record, also outputs/board.md and board.html
   board outputs=DIR               always write DIR/board.md and DIR/board.html
   board docs=DIR                  read the records below another folder
   board record=outputs/moe/latest first write a record of this run
