@@ -196,6 +196,26 @@ def run(trial):
     assert "size: 3" in plan.config_yaml
 
 
+def test_an_undeclared_metric_of_a_question_is_noted(site: Path):
+    text = METRIC.format(name="lab_m/norm") + QUESTION.format(name="lab_m")
+    write(site / "lab_m" / "__init__.py", text)
+    headlines = ", ".join(
+        f"{{metric: {name}, direction: less, label: x}}"
+        for name in ("lab_m/norm/layer0", "val/loss", "lab_m/nrm", "other/name")
+    )
+    body = f"{BODY.replace('mine: [ffn=KIND]', 'mine: []')}headline: [{headlines}]\n"
+    body += "figures: {f: {kind: curve, metric: lab_m/nrm, title: x}}\n"
+    write(site / "lab_m/conf/experiment/lab_m.yaml", HEAD + body)
+    ending, plan = plan_with("plugins=[lab_m]", "experiment=lab_m")
+    assert ending.message == ""
+    assert [note for note in plan.notes if "of this name is declared" in note] == [
+        "lab_m/nrm (headline, figures.f): no metric of this name is declared; "
+        "did you mean lab_m/norm?",
+        "other/name (headline): no metric of this name is declared; "
+        "if your code records it, add it to METRICS",
+    ]
+
+
 def test_two_folders_with_one_option_are_refused(site: Path):
     for name in ("lab_g", "lab_h"):
         write(site / name / "__init__.py", "")
