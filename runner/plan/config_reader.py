@@ -132,8 +132,9 @@ def set_option_defaults(config: DictConfig) -> None:
     page, options = config.get("code") or config.get("experiment"), config._get_node("options")
     if page not in registry.experiment_names() or not isinstance(options, DictConfig):
         return  # a later check reports it
+    schema: Any = registry.options_class(page)
     with open_dict(options):
-        for field in dataclasses.fields(registry.options_class(page)):
+        for field in dataclasses.fields(schema):
             if has_default(field) and field.name not in options:
                 options[field.name] = default_value(field)
 
