@@ -67,6 +67,10 @@ def find_file_at_fault(message: str, key: str, value: str) -> Path | None:
     choices = [*sys.argv[1:], *(text for _, text in overrides)]
     if path := choose_file(find_values(key), value, choices):
         return path
+    group = key.partition(".")[0]
+    chosen = [option for name, option in map(split_override, choices) if name == group]
+    if chosen and message.startswith(f"{key} has no value"):
+        return option_folders.user_file(f"{group}/{chosen[-1]}")
     # A rule may name two keys, such as warmup_steps and steps, of which the arm sets the second.
     named = [path for path, text in overrides if is_named(text, message)]
     return named[0] if named else None
