@@ -53,7 +53,7 @@ def build_own_module(inspected: InspectedModule) -> nn.Module:
     seed_everything(0)
     try:
         module: Any = part.build_plain(d_model) if is_plain(part) else part.build(d_model)
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise ModuleFault(
             f"build({d_model}) raises an error, {describe_exception(error)}; is it installed?"
         ) from error

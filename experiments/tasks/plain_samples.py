@@ -112,6 +112,11 @@ class Sampler:
         """Return checked sequences, and the first array as the user's `sample` returned it."""
         more = {"split": split.value} if self.takes_split else {}
         returned = call_user_code(f"{self.name}: sample()", self.sample, rng, n, **more)
+        if returned is None:
+            raise ValueError(
+                f"{self.name}: sample() returned None; it must return sequences, or "
+                "(inputs, targets)"
+            )
         parts = list(returned) if isinstance(returned, tuple) else [returned]
         label = parts.pop() if self.n_labels and len(parts) > 1 else None
         if self.n_labels and label is None:
@@ -155,7 +160,8 @@ class Sampler:
         if array.dtype.kind in "iu":
             return self._symbols(array)
         if array.dtype.kind != "f":
-            self._refuse(f"has values of {array.dtype}; it must be whole or real numbers")
+            kinds = [type(value).__name__ for value in array.ravel()[:1].tolist()]
+            self._refuse(f"has values of type {''.join(kinds)}; they must be whole or real numbers")
         return self._values(array)
 
     def _symbols(self, array: NDArray[Any]) -> NDArray[np.int64]:
@@ -202,18 +208,29 @@ class Sampler:
         assert self.split is not None
         returned = call_user_code(f"{self.name}: split()", self.split, sequences)
         names = [split.value for split in SplitName]
-        try:
-            sides = np.asarray(returned)
-        except ValueError:  # arrays of different lengths
-            sides = np.empty(0)
-        if sides.shape != (n,) or not np.isin(sides, names).all():
+        if wrong := describe_wrong_sides(returned, n):
             raise ValueError(
-                f"{self.name}: split() must return one of {', '.join(names)} for each sequence"
+                f"{self.name}: split() must return one of {', '.join(names)} for each sequence; "
+                f"{wrong}"
             )
-        return sides
+        return np.asarray(returned)
 
     def _refuse(self, text: str) -> None:
         raise ValueError(f"{self.name}: the result of sample() {text}")
+
+
+def describe_wrong_sides(returned: Any, n: int) -> str:
+    """Return what is wrong with a result of `split` for `n` sequences; "" if nothing is."""
+    if returned is None:
+        return "it returned None"
+    try:
+        sides = np.asarray(returned)
+    except ValueError:
+        return "it returned rows of different lengths"
+    if sides.shape != (n,):
+        return f"it returned an array of shape {sides.shape} for {n} sequences"
+    wrong = [side for side in sides.tolist() if side not in [*SplitName]]
+    return f"one of its values is {wrong[0]!r}"[:100] if wrong else ""
 
 
 def call_user_code(where: str, function: Callable[..., Any], *args: Any, **more: Any) -> Any:

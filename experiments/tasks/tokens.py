@@ -161,7 +161,8 @@ class Tokens(TaskOptions):
         try:
             return find_files(str(getattr(self, name)), results_folder(cache)).files
         except ValueError as error:
-            raise ValueError(str(error).replace("task.path=", f"task.{name}=")) from error
+            message = str(error).replace("task.path=", f"task.{name}=")
+            raise ValueError(message.replace("notes/**/*.md", "data/*.bin")) from error
 
     def _open(self, name: str, paths: Sequence[Path]) -> list[token_files.TokenFile]:
         """Return the files of an option."""

@@ -22,7 +22,7 @@ and completes keys. It has all keys, types, values and their meanings.
   schema                          a file of any folder
   schema experiment               the files in experiment/; also preset, claims,
                                   figures, attention, ffn, norm, language_model,
-                                  task, device, tune and sweep
+                                  task, device, tune, sweep and launcher
   schema 'plugins=[my_ffn]'       also the options of your modules
 
 With yaml-language-server, write as the first line of a YAML file:

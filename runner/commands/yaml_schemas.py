@@ -31,19 +31,24 @@ from runner.commands.json_schema import (
 from runner.commands.sweep_schema import sweep_file_schema
 from runner.config import SECTION_SCHEMAS, Study
 from runner.figures import kinds as figure_kinds
-from runner.plan.option_folders import CONF, read_option_layers
+from runner.plan import launchers
+from runner.plan.option_folders import CONF, read_option_layers, read_yaml
 from runner.wording.names import NAME
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 DEFAULT_CLAIM = "difference"
+ROOT_FILE = CONF / "config.yaml"
 STUDY_FILES = ("experiment", "preset", "scale")
 """Groups whose files set keys of the whole config (`# @package _global_`)."""
 
 
 def file_kinds() -> tuple[str, ...]:
-    """Return the kinds of files: the folders in conf/ to which a user may add files."""
+    """Return the kinds of files: the folders in conf/ to which a user may add files.
+
+    The folder of `launcher` is `hydra/launcher`.
+    """
     own = (*STUDY_FILES[:2], "claims", "figures")
-    return (*own, *registry.group_names(), "device", "tune", "sweep")
+    return (*own, *registry.group_names(), "device", "tune", "sweep", "launcher")
 
 
 def make_schema(kind: str = "") -> Schema:
@@ -91,6 +96,7 @@ def definitions() -> dict[str, Schema]:
         **{f"{group}_file": option_file(group) for group in groups},
         **{f"{section}_file": section_file(section) for section in ("device", "tune")},
         "sweep_file": sweep_file_schema(),
+        "launcher_file": launcher_file_schema(),
         "claim": by_kind("claim", claim_kinds.KINDS, DEFAULT_CLAIM),
         "figure": by_kind("figure", figure_kinds.KINDS),
         "part_of_a_claim": part_by_kind("claim", claim_kinds.KINDS),
@@ -106,8 +112,11 @@ def definitions() -> dict[str, Schema]:
 
 
 def study_schema() -> Schema:
-    """Return the schema of a file of keys of the whole config, such as experiment/mine.yaml."""
-    texts = key_comments(CONF / "config.yaml")
+    """Return the schema of a file of keys of the whole config, such as experiment/mine.yaml.
+
+    `config.yaml` is one too. It alone has Hydra's own settings.
+    """
+    texts = key_comments(ROOT_FILE)
     sections = {**SECTION_SCHEMAS, "model": registry.kinds("model")[""]}
     fields = field_schemas(Study, texts)
     names = {"type": "array", "items": {"type": "string"}}
@@ -135,8 +144,10 @@ def study_schema() -> Schema:
         fields[name] = {**described(texts, name), **closed_object(field_schemas(cls, own, values))}
     for group in registry.group_names():
         fields[group] = closed_object(group_fields(group))
+    fields["hydra"] = {"type": "object"}
     return {
         **closed_object({"defaults": {"$ref": "#/$defs/defaults"}, **fields}),
+        "dependentRequired": {"hydra": sorted(read_yaml(ROOT_FILE).keys() - {"hydra"})},
         "allOf": [options_rule(name) for name in registry.experiment_names()],
     }
 
@@ -209,6 +220,13 @@ def option_file(group: str) -> Schema:
         "then": closed_object(extends),
         "else": by_kind(group, kinds),
     }
+
+
+def launcher_file_schema() -> Schema:
+    """Return the schema of a file in hydra/launcher: it extends a launcher, whose keys are free."""
+    names = sorted({**launchers.PRESETS, **launchers.PLUGIN_OPTIONS})
+    extends = {"type": "array", "contains": {"enum": names}, "items": {"type": "string"}}
+    return {"type": "object", "properties": {"defaults": extends}, "required": ["defaults"]}
 
 
 def section_file(section: str) -> Schema:

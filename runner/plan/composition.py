@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from hydra import compose
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, open_dict
 
 from runner import registry
 from runner.config import STUDY_ONLY_KEYS, ArmConfig, ConfigError, Study
 from runner.plan import arguments, matching, option_folders, security, selection
-from runner.plan.config_reader import part_schema, read_arm
+from runner.plan.config_reader import part_schema, read_arm, set_option_defaults
 from runner.plan.error_messages import ConfigErrors, as_config_error
 from runner.plan.keys import field_names, known_keys
 from runner.plan.member_checks import check_members
@@ -195,8 +195,7 @@ def compose_arm(
             raise ConfigError(f"{text}: an arm is one configuration; add an arm for each value")
         with as_config_error(text):
             arguments.check_override(override)
-    # The parsed form has quotes around values that Hydra's grammar does not take.
-    arm_overrides = [parse_override(text).input_line or text for text in arm]
+    arm_overrides = [rewrite_arm_override(text) for text in arm]
     # The arm comes last, so that its own overrides win over the command line.
     with as_config_error("the arm cannot be composed"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -204,6 +203,7 @@ def compose_arm(
             "config", overrides=[*selection.without_claims_and_figures(overrides), *arm_overrides]
         )
         set_question_name(config, overrides)
+        set_option_defaults(config)
         is_same_study = (config.experiment, config.scale) == (study.experiment, study.scale.value)
     # An option's file can set these too, through its package, past the check above.
     if not is_same_study:
@@ -229,6 +229,18 @@ def compose_arm(
                 del config[section][name]
             inapplicable_keys.append(override.key_or_group)
     return config, inapplicable_keys
+
+
+def rewrite_arm_override(text: str) -> str:
+    """Return an arm's override in a form for Hydra.
+
+    It has quotes around values that Hydra's grammar does not take. An option of the question gets
+    `++`, because the composed config may lack it: its default is in the class of the question.
+    """
+    override = parse_override(text)
+    is_option = override.key_or_group.startswith("options.")
+    plus = "++" if is_option and override.type is OverrideType.CHANGE else ""
+    return f"{plus}{override.input_line or text}"
 
 
 def drop_inapplicable_defaults(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from runner import registry
@@ -23,6 +23,7 @@ from runner.config import (
     Training,
 )
 from runner.plan import arms, estimates, option_folders, user_code, value_types
+from runner.plan.declared_options import default_value, has_default
 from runner.plan.error_messages import as_config_error
 from runner.plan.keys import field_names
 from runner.wording.names import name_hint
@@ -124,6 +125,18 @@ def read_arm(config: DictConfig) -> ArmConfig:
         options=options,
         parts=SimpleNamespace(**parts),
     )
+
+
+def set_option_defaults(config: DictConfig) -> None:
+    """Set the options of the question that a composed config lacks to the defaults of its class."""
+    page, options = config.get("code") or config.get("experiment"), config._get_node("options")
+    if page not in registry.experiment_names() or not isinstance(options, DictConfig):
+        return  # a later check reports it
+    schema: Any = registry.options_class(page)
+    with open_dict(options):
+        for field in dataclasses.fields(schema):
+            if has_default(field) and field.name not in options:
+                options[field.name] = default_value(field)
 
 
 def to_dataclass(schema: type, node: Any, where: str) -> Any:

@@ -7,14 +7,13 @@ and OmegaConf. A ConfigError is finished: it may quote an error of the user's ow
 
 import contextlib
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from runner.config import ConfigError, StudyError
-from runner.plan import option_folders
 from runner.plan.composition_errors import describe_composition_error
+from runner.plan.file_at_fault import append_user_file
 from runner.plan.user_code import describe_user_error
 from runner.wording.output import (
     MAX_CHARACTERS,
@@ -132,55 +131,6 @@ def replace_raw_clauses(line: str) -> str:
         ends = [at for end in ";()" if (at := line.find(end, match.end())) >= 0]
         line = f"{line[:start]} {WRONG_TYPE}{line[min(ends, default=len(line)) :]}"
     return WRONG_TYPE
-
-
-def append_user_file(message: str) -> str:
-    """Return a message with the user's YAML file that sets its key.
-
-    The message stays as it is if the command line sets the key.
-    """
-    key_match = re.match(r"([A-Za-z_]\w*(?:\.\w+)*)(?:\[\d+\])?(?==|:|\s)", message)
-    if re.search(r"\w\(\)|\.py, line \d", message):  # a method of the user's code is at fault
-        return message
-    if ".yaml" in message or not option_folders.UserOptions.folders:
-        return message
-    if message.startswith("the input cannot be used"):
-        files = [
-            path
-            for text in sys.argv[1:]
-            if (path := option_folders.user_file(text.replace("=", "/")))
-        ]
-        return f"{message}; correct it in {files[0]}" if len(files) == 1 else message
-    if option_match := re.match(r"(\w+)=(\S+): there is no such option", message):
-        return append_choosing_file(option_match, message)
-    if claim_match := re.match(r"Claim '([^']+)'", message):
-        key_match, key = claim_match, f"claims.{claim_match[1]}"
-    elif key_match is None:
-        return message
-    else:
-        key = key_match[1]
-    arm_match = re.search(r"\(in arms? ([\w.-]+)", message)
-    keys = [f"arms.{arm_match[1]}", key] if arm_match else [key]
-    typed_keys = [text.lstrip("+~").split("=")[0] for text in sys.argv[1:]]
-    for name in keys:
-        if name in typed_keys:
-            return message
-        if path := option_folders.find_file_that_sets(name, sys.argv[1:]):
-            return f"{message}; correct it in {path}"
-    return message
-
-
-def append_choosing_file(option: re.Match[str], message: str) -> str:
-    """Return a message about an unknown option, with the user's file that chooses it."""
-    if any(text.lstrip("+") == f"{option[1]}={option[2]}" for text in sys.argv[1:]):
-        return message
-    pattern = re.compile(rf"\b{option[1]}\s*[:=]\s*{re.escape(option[2])}\b")
-    files = [
-        path
-        for path in option_folders.loaded_user_files()
-        if pattern.search(option_folders.read_text_or_empty(path))
-    ]
-    return f"{message}; correct it in {files[0]}" if len(files) == 1 else message
 
 
 def top_package(error: BaseException) -> str:

@@ -11,7 +11,7 @@ from runner.config import ArmConfig, ConfigError, Match, MatchCost
 from runner.metric_names import COSTS
 from runner.plan.foreign_parts import is_foreign, whole_number_fields
 from runner.plan.user_code import named_errors
-from runner.plan.width_search import STEP_SECONDS, SlowStepError, find_width
+from runner.plan.width_search import STEP_SECONDS, SlowStepError, WidthSearch
 from runner.wording.names import name_hint
 
 
@@ -62,7 +62,10 @@ def match_widths(
                 if not sets_own_width[name]:
                     arm = match_width(name, arm, goal, notes)
                 # A whole-number width may not reach the cost, and some costs do not depend on it.
-                notes += note_unmatched_cost(name, arm, to, goal)
+                notes += [
+                    f"{note}; {explain_unmatched_cost(arm, goal, keeps_width=sets_own_width[name])}"
+                    for note in note_unmatched_cost(name, arm, to, goal)
+                ]
             matched[name] = arm
     # Return the arms in the order of the study, not in the order of dependence.
     return {name: matched[name] for name in arms}, notes
@@ -181,6 +184,11 @@ def with_matched_width(arm: ArmConfig, goal: int) -> ArmConfig:
     An arm whose cost does not depend on it stays as it is. For example, the width of a feed-forward
     network does not change bytes of keys and values.
     """
+    return with_width(arm, search_width(arm).closest_to(goal))
+
+
+def search_width(arm: ArmConfig) -> WidthSearch:
+    """Return a search over the costs of an arm at other widths; it begins with the arm's own."""
     section, _, name = (solved_key(arm) or "").partition(".")
 
     def cost_at(width: int) -> int | None:
@@ -189,8 +197,7 @@ def with_matched_width(arm: ArmConfig, goal: int) -> ArmConfig:
         except ValueError:  # the part refuses this width
             return None
 
-    own = getattr(getattr(arm.parts, section), name)
-    return with_width(arm, find_width(cost_at, own, goal))
+    return WidthSearch(cost_at, getattr(getattr(arm.parts, section), name))
 
 
 def with_width(arm: ArmConfig, width: int) -> ArmConfig:
@@ -217,3 +224,32 @@ def note_unmatched_cost(name: str, arm: ArmConfig, to: str, goal: int) -> list[s
         f"arm {name} is unmatched: it has {excess} than {to} "
         f"(match.tolerance={arm.match.tolerance:g})"
     ]
+
+
+def explain_unmatched_cost(arm: ArmConfig, goal: int, *, keeps_width: bool) -> str:
+    """Return why matching leaves a cost of an arm too far from `goal`, and how to mend it."""
+    key = solved_key(arm)
+    mend = "or set match.by=none in the arm"
+    if key is None:
+        section = arm.match.solve.partition(".")[0]
+        kind = getattr(arm.parts, section).kind
+        return f"{section}={kind} has no whole-number field: match by the width of a part, {mend}"
+    if keeps_width:
+        return f"the arm sets {key} itself: leave that out, {mend}"
+    # Costs that the search for the width has counted come from the plan's memory.
+    search = search_width(arm)
+    search.closest_to(goal)
+    costs = search.known_costs
+    if len(costs) < 2:
+        return f"no other {key} changes this cost: set another match.solve, {mend}"
+    below, above = [c for c in costs if c < goal], [c for c in costs if c > goal]
+    if not below or not above:
+        extreme, more = ("largest", "less") if below else ("smallest", "more")
+        return f"even with the {extreme} {key} it costs {more}: set another match.solve, {mend}"
+    percent = 100 * (min(above) - max(below)) / goal
+    step = f"{percent:.2g}" if percent < 99 else f"{percent:.0f}"
+    deviation = abs(matched_cost(arm, arm.match.by) / goal - 1)
+    return (
+        f"one step of {key} changes this cost by {step} %: set "
+        f"match.tolerance={math.ceil(100 * deviation) / 100:g} or another match.solve, {mend}"
+    )

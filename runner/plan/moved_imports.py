@@ -1,13 +1,21 @@
-"""Hints for plug-ins that import modules or names of an earlier version.
+"""Hints for plug-ins whose imports fail, such as those of modules or names of an earlier version.
 
 `runner.plugins` is part of every trial's code. The hints are not in it, so that a new hint does not
 make trials stale.
 """
 
+import pkgutil
 import re
+import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from runner import plugins
+from runner.wording.names import did_you_mean, similar_names
+from runner.wording.output import truncate_middle
+
+ROOT = Path(__file__).resolve().parents[2]
+OWN_PACKAGES = ("experiments", "runner")
 
 REPLACED = {
     "experiments.config": "use `part` from experiments.parts, `task` from experiments.tasks, "
@@ -239,11 +247,45 @@ def load_plugins(modules: Iterable[str]) -> None:
 
 
 def explain_import_error(error: ImportError) -> str:
-    """Return the hint for a former module or name; for other imports Python's message."""
+    """Return Python's message about a failed import with a hint, or that of a former name."""
     module = error.name or ""
-    if name := re.search(r"cannot import name '(\w+)'", str(error)):
-        module = f"{module}.{name[1]}"  # `from package import module`
-    return find_new_location(module) or plugins.describe_import_error(error)
+    name = match[1] if (match := re.search(r"cannot import name '(\w+)'", str(error))) else ""
+    # `from package import module`
+    if hint := find_new_location(f"{module}.{name}" if name else module):
+        return hint
+    if name:
+        return f"cannot import name {name!r} from {module}; {find_name(name, module)}"
+    if module.partition(".")[0] in OWN_PACKAGES:
+        parent, _, last = module.rpartition(".")
+        similar = similar_names(last, list_submodules(parent)) if parent else []
+        hint = did_you_mean([f"{parent}.{each}" for each in similar]) if similar else ""
+        return f"ablab has no module {truncate_middle(module, 100)}" + (hint and f"; {hint}")
+    return plugins.describe_import_error(error)
+
+
+def find_name(name: str, module: str) -> str:
+    """Return where a name is that a module does not have, or names of the module like it."""
+    if module.partition(".")[0] in OWN_PACKAGES and (places := find_definitions(name)):
+        return f"it is in {' and '.join(places[:2])}"
+    known = [each for each in dir(sys.modules.get(module)) if not each.startswith("_")]
+    similar = similar_names(name, known) if module in sys.modules else []
+    return did_you_mean(similar) if similar else "it has no such name"
+
+
+def find_definitions(name: str) -> list[str]:
+    """Return the modules of ablab that define a name at their top level."""
+    pattern = re.compile(rf"^(?:class |def |){name}\b(?=[(:\[]| *[:=])", re.MULTILINE)
+    return [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for package in OWN_PACKAGES
+        for path in sorted((ROOT / package).rglob("*.py"))
+        if pattern.search(path.read_text(encoding="utf-8"))
+    ]
+
+
+def list_submodules(package: str) -> list[str]:
+    """Return the names of the modules in a package of ablab."""
+    return [module.name for module in pkgutil.iter_modules([str(ROOT / Path(*package.split(".")))])]
 
 
 def find_new_location(module: str) -> str:

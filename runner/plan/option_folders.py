@@ -5,7 +5,6 @@ A user has the folder of `--config-dir`, and a folder `conf` in the package of e
 
 import contextlib
 import os
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,6 @@ MAX_BYTES = 2**20
 """Size of the largest YAML file that is read."""
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
-GLOBAL = re.compile(r"^\s*#\s*@package\s+_global_\s*$", re.MULTILINE)
 
 
 class UserOptions:
@@ -169,34 +167,3 @@ def check_declared_options() -> None:
                     f"kind {kinds[0]} and is read instead; in {where} rename the kind, e.g. "
                     f"my_{kind}"
                 )
-
-
-def find_file_that_sets(key: str, texts: Sequence[str]) -> Path | None:
-    """Return the user's file that sets a dotted key; None if there is none, or more than one.
-
-    If several files set the key, only files whose option the overrides in `texts` choose count.
-    """
-    files = [path for path in loaded_user_files() if _sets(path, key)]
-    if len(files) > 1:
-        words = " ".join(texts)
-        files = [path for path in files if re.search(rf"={re.escape(path.stem)}\b", words)]
-    return files[0] if len(files) == 1 else None
-
-
-def _sets(path: Path, key: str) -> bool:
-    """Return whether a file sets a dotted key; its header and its folder say where its keys go."""
-    try:
-        document: Any = read_yaml(path)
-        is_global = GLOBAL.search(read_text_or_empty(path)) is not None
-    except (OSError, ValueError, RecursionError, yaml.YAMLError):
-        return False
-    names = key.split(".")
-    if not is_global:
-        if names[0] != path.parent.name:
-            return False
-        names = names[1:]
-    for name in names:
-        if not isinstance(document, dict) or name not in document:
-            return False
-        document = document[name]
-    return bool(names)

@@ -33,7 +33,7 @@ from runner.plan import (
     task_inspection,
 )
 from runner.plan.composition import compose_arms
-from runner.plan.config_reader import defaults_of_deleted_keys, read_study
+from runner.plan.config_reader import defaults_of_deleted_keys, read_study, set_option_defaults
 from runner.plan.config_yaml import format_config_yaml
 from runner.plan.data import PreparedData, check_outputs_writable
 from runner.plan.error_messages import as_config_error
@@ -77,6 +77,7 @@ def make_plan(
     check_experiment_header(config, overrides)
     check_defaults_order(overrides)
     set_question_name(config, overrides)
+    set_option_defaults(config)
     with open_dict(config):
         config.update(defaults_of_deleted_keys(config))
     # Read the study into its schema, and select its claims, figures and experiment.

@@ -10,8 +10,8 @@ from runner.figures.figure import Figure
 from runner.metric_names import STEP_ALONE
 from runner.plan import code_hash, estimates
 from runner.plan.report_spec import ReportSpec
-from runner.wording.names import name_hint
-from runner.wording.output import truncate_middle
+from runner.wording.names import did_you_mean, name_hint, similar_names
+from runner.wording.output import join_names, truncate_middle
 
 FINAL_ONLY = ("time/", "cost/", "train/spike_score")
 TRAINING_CURVES = "val/loss or train/loss"
@@ -20,10 +20,11 @@ TRAINING_CURVES = "val/loss or train/loss"
 def check_references(
     study: Study, spec: ReportSpec, arms: Mapping[str, ArmConfig], overrides: Sequence[str]
 ) -> list[str]:
-    """Refuse claims and headlines that cannot be answered; return a note for each empty figure.
+    """Refuse claims and headlines that cannot be answered; return notes on doubtful names.
 
     A claim of a preset may name a declared metric that the computed arms do not record: the report
-    says so. A metric that is declared nowhere, or that the user typed, is an error.
+    says so. A metric that is declared nowhere, or that the user typed, is an error. Code of
+    plug-ins may record any metric, so that with plug-ins an undeclared metric gets a note.
 
     Args:
         study: the study.
@@ -40,8 +41,7 @@ def check_references(
         check_arms(study, spec.claims)
         check_subjects(study, spec.headline)
     if any(code_hash.trial_plugins(arm, study.plugins) for arm in arms.values()):
-        # Code of plug-ins may record any metric.
-        return []
+        return note_undeclared_metrics(spec)
     for headline in spec.headline:
         typed = any(text.lstrip("+").startswith("headline=") for text in overrides)
         check_metric(f"headline {headline.metric}", headline.metric, arms, typed=typed)
@@ -58,6 +58,30 @@ def check_references(
         for name, figure in spec.figures.items()
         for line in note_unknown_names(name, figure, study, arms)
     ]
+
+
+def note_undeclared_metrics(spec: ReportSpec) -> list[str]:
+    """Return a note for each metric that is named and that neither ablab nor a page declares."""
+    named_by: dict[str, list[str]] = {}
+    for headline in spec.headline:
+        named_by.setdefault(headline.metric, []).append("headline")
+    for claim in spec.claims:
+        for metric in claim.named_metrics:
+            named_by.setdefault(metric, []).append(f"claims.{claim.id}")
+    for name, figure in spec.figures.items():
+        for metric in figure.metrics:
+            named_by.setdefault(metric, []).append(f"figures.{name}")
+    notes = []
+    for metric, places in named_by.items():
+        if not metric or registry.is_declared_metric(metric):
+            continue
+        similar = similar_names(metric, sorted(registry.known_metrics()))
+        hint = did_you_mean(similar) if similar else "if your code records it, add it to METRICS"
+        notes.append(
+            f"{truncate_middle(metric, 80)} ({join_names(list(dict.fromkeys(places)))}): no metric "
+            f"of this name is declared; {hint}"
+        )
+    return notes
 
 
 def check_arms(study: Study, claims: Iterable[Claim]) -> None:

@@ -18,27 +18,18 @@ class SlowStepError(Exception):
     """No other allowed width was found near the arm's width in time."""
 
 
-def find_width(cost_at: Callable[[int], int | None], own: int, goal: int) -> int:
-    """Return the width whose cost is closest to `goal`, the smaller one of two.
-
-    A cost that does not depend on the width leaves `own`.
-
-    Args:
-        cost_at: returns the cost at a width; None if the part refuses the width.
-        own: the width of the arm so far, which the part accepts.
-        goal: the cost to reach.
-
-    Raises:
-        SlowStepError: `cost_at` refuses the widths near `own`, and takes long to do so.
-    """
-    return WidthSearch(cost_at, own).closest_to(goal)
-
-
 class WidthSearch:
     """The widths that were tried, each with its cost.
 
     A part may accept only multiples of its heads, for example. Then only every `step`-th width is
     tried, so that `own` is one of them; index 1 is the smallest.
+
+    Args:
+        cost_at: returns the cost at a width; None if the part refuses the width.
+        own: the width of the arm so far, which the part accepts.
+
+    Raises:
+        SlowStepError: `cost_at` refuses the widths near `own`, and takes long to do so.
     """
 
     def __init__(self, cost_at: Callable[[int], int | None], own: int) -> None:
@@ -47,7 +38,10 @@ class WidthSearch:
         self._step = self._find_step()
 
     def closest_to(self, goal: int) -> int:
-        """Return the width whose cost is closest to `goal`."""
+        """Return the width whose cost is closest to `goal`, the smaller one of two.
+
+        A cost that does not depend on the width leaves the arm's own.
+        """
         if not self._step or self._is_constant():
             return self._own
         low, high = 1, 2
@@ -60,6 +54,11 @@ class WidthSearch:
             self._cost(self._width(index))
         costs = {width: cost for width, cost in self._tried.items() if cost is not None}
         return min(costs, key=lambda width: (abs(costs[width] - goal), width))
+
+    @property
+    def known_costs(self) -> list[int]:
+        """The costs of all widths that were tried, each once, from small to large."""
+        return sorted({cost for cost in self._tried.values() if cost is not None})
 
     def _find_step(self) -> int:
         """Return the distance from `own` to the nearest other allowed width; 0 without one."""

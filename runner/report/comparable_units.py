@@ -1,7 +1,8 @@
 """Metrics whose units differ between arms, such as losses per token of two vocabularies.
 
 A loss per token of one vocabulary says nothing about a loss per token of another. Comparisons leave
-such arms out. Where all arms also have the loss per byte, the answer uses that instead.
+such arms out. Where all arms also have the loss per byte, the answer uses that instead. Where they
+have one vocabulary, page and terminal have a table of the loss per byte too.
 """
 
 import dataclasses
@@ -39,6 +40,24 @@ def use_comparable_metrics(study: StudyRecord) -> StudyRecord:
     if not notes:
         return study
     return dataclasses.replace(study, headline=headlines, notes=[*study.notes, *notes])
+
+
+def displayed_headlines(study: StudyRecord) -> list[Headline]:
+    """Return the headlines, each loss per token followed by the loss per byte, if there is one.
+
+    The latter has a table of its values only. It is not compared, since the two losses differ by a
+    constant factor, and a further test would make all others stricter.
+    """
+    headlines, own = [], {headline.metric for headline in study.headline}
+    for headline in study.headline:
+        headlines.append(headline)
+        other = PER_BYTE.get(headline.metric, "")
+        units = set(study.results.loc[study.results["metric"] == headline.metric, "unit"])
+        rows = study.results[study.results["metric"] == other]
+        if len(rows) and not units <= set(rows["unit"]) and other not in own:
+            label = f"{headline.label} per byte"
+            headlines.append(dataclasses.replace(headline, metric=other, label=label))
+    return headlines
 
 
 def find_units(study: StudyRecord, headline: Headline) -> dict[str, list[str]]:

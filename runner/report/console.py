@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from runner.report.cards import metrics_in_words
+from runner.report.comparable_units import displayed_headlines
 from runner.report.outcome import Outcome
 from runner.report.published import verdict_phrase
 from runner.report.study_record import StudyRecord
@@ -128,7 +129,7 @@ def wrap_head(head: str, width: int) -> list[str]:
 def render_console(study: StudyRecord, outcome: Outcome) -> RenderableType:
     """Return headline tables, verdicts, answer and report path; no text is parsed as markup."""
     parts: list[RenderableType] = []
-    for headline in study.headline:
+    for headline in displayed_headlines(study):
         content = comparison_table(study, headline, outcome.comparisons, outcome.summary)
         if table := headline_table(study, content):
             unit = f" ({content['unit']})" if content["unit"] else ""

@@ -18,7 +18,7 @@ from runner.claims.finding import Finding
 from runner.figures.canvas import PALETTE
 from runner.figures.draw import Picture
 from runner.figures.figure import DIFFERENCES, Figure, TextTable
-from runner.report import page_font
+from runner.report import comparable_units, page_font
 from runner.report.answer import lead_sentences
 from runner.report.cards import verdict_card
 from runner.report.headlines import HeadlineComparison
@@ -54,7 +54,10 @@ def render(
     the page leaves out on purpose.
     """
     leads = lead_sentences(study, comparisons)
-    tables = [comparison_table(study, h, comparisons, summary) for h in study.headline]
+    tables = [
+        comparison_table(study, headline, comparisons, summary)
+        for headline in comparable_units.displayed_headlines(study)
+    ]
     drawn = {
         name: figure_content(name, figure, pictures.get(name), text_tables.get(name))
         for name, figure in study.figures.items()

@@ -312,9 +312,13 @@ SYMBOLS = {"length": 4, "vocabulary": 3, "__annotations__": {"length": int, "voc
         (returns(lambda _rng, n: np.full((n, 5), 3), **SYMBOLS), "the symbol 3; with vocabulary=3"),
         (returns(lambda _rng, n: np.zeros((n, 4), int), **SYMBOLS), "has 4 steps; with length=4 t"),
         (returns(lambda _rng, n: np.zeros((n, 5, 2)), **SYMBOLS), "it must have symbols"),
-        (returns(lambda _rng, n: [["a", "b"]] * n), "must be whole or real numbers"),
+        (
+            returns(lambda _rng, n: [["a", "b"]] * n),
+            "of type str; they must be whole or real",
+        ),
+        (returns(lambda _rng, n: [[None, 1]] * n), "type NoneType; they must be whole or"),
         (returns(lambda _rng, n: [[1, 2], [3]] * (n // 2)), r"sample\(\) returned no array"),
-        (returns(lambda _rng, n: None), "must be whole or real numbers"),
+        (returns(lambda _rng, n: None), r"sample\(\) returned None; it must return sequences"),
         (returns(lambda _rng, n: (np.zeros((n, 2), int),) * 3), "has 3 arrays"),
         (
             returns(lambda _rng, n: (np.zeros((n, 2), int), np.zeros((n, 3), int))),
@@ -330,7 +334,20 @@ SYMBOLS = {"length": 4, "vocabulary": 3, "__annotations__": {"length": int, "voc
             returns(
                 lambda _rng, n: np.zeros((n, 2), int), split=lambda _self, sequences: sequences
             ),
-            r"split\(\) must return one of train, held_out, tuning",
+            r"must return one of .*; it returned an array of shape \(\d+, 2\) for \d+ sequences",
+        ),
+        *(
+            (
+                returns(lambda _rng, n: np.zeros((n, 2), int), split=split),
+                rf"split\(\) must return one of train, held_out, tuning for each .*; {said}",
+            )
+            for split, said in (
+                (lambda _self, sequences: sequences[:, 0] == 0, "one of its values is True"),
+                (lambda _self, sequences: ["test"] * len(sequences), "one of its values is 'test'"),
+                (lambda _self, sequences: [0] * len(sequences), "one of its values is 0"),
+                (lambda _self, _sequences: None, "it returned None"),
+                (lambda _self, sequences: ["train"] * (len(sequences) - 1), "it returned an array"),
+            )
         ),
         (
             returns(

@@ -312,7 +312,11 @@ def bad_files(folder: Path) -> dict[str, tuple[str, dict[str, Any]]]:
             {},
         ),
         "archive.npy": (archive.read_bytes(), r"an archive of several arrays, \.npz; save one", {}),
-        "missing.bin": (None, "matches no file", {}),
+        "missing.bin": (
+            None,
+            r"matches no file; give .* or a glob, e\.g\. 'data/\*\.bin'",
+            {},
+        ),
     }
     written = {}
     for name, (content, message, values) in cases.items():

@@ -20,7 +20,8 @@ from tests.support.environment import ROOT
 
 jsonschema = pytest.importorskip("jsonschema")
 
-FILES = sorted(path for path in CONF.glob("*/*.yaml"))  # conf/hydra/launcher/: keys of plug-ins
+FILES = sorted(CONF.rglob("*.yaml"))
+ROOT_FILE = CONF / "config.yaml"  # it has the keys of an experiment, and those of Hydra
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
@@ -62,13 +63,15 @@ def test_the_help_names_every_kind_of_file():
 
 
 def test_every_folder_of_conf_has_a_schema():
-    assert {path.parent.name for path in FILES} == {*file_kinds(), "scale"}
+    folders = {path.parent.name for path in FILES if path != ROOT_FILE}
+    assert folders == {*file_kinds(), "scale"}
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda path: str(path.relative_to(CONF)))
 def test_the_files_of_conf_are_valid(file: Path, validators: dict[str, Any]):
     document = load(file.read_text(encoding="utf-8"))
-    assert messages(validators[file.parent.name], document) == []
+    kind = "experiment" if file == ROOT_FILE else file.parent.name
+    assert messages(validators[kind], document) == []
     assert messages(validators[""], document) == []
 
 
@@ -91,7 +94,8 @@ def edited(file: str, old: str, new: str) -> tuple[str, Any]:
     """Return the folder of a file of conf/, and its content with one change."""
     text = (CONF / file).read_text(encoding="utf-8")
     assert text.count(old) == 1, (file, old)
-    return file.split("/")[0], load(text.replace(old, new))
+    folder = "experiment" if file == "config.yaml" else file.split("/")[-2]
+    return folder, load(text.replace(old, new))
 
 
 FAULTS = [
@@ -125,6 +129,10 @@ FAULTS = [
     ("task/waves.yaml", "length: 20", "length: long"),
     ("device/cpu.yaml", "name: cpu", "name: cpux"),
     ("tune/lr.yaml", "direction: less        #", "direction: fewer    #"),
+    ("config.yaml", "\nn_seeds: ", "\nn_sedes: "),
+    ("experiment/moe.yaml", "question: >-", "hydra: {}\nquestion: >-"),
+    ("hydra/launcher/processes.yaml", "defaults: [joblib, _self_]", "defaults: [jolib, _self_]"),
+    ("hydra/launcher/slurm.yaml", "defaults: [submitit_slurm, _self_]", "mem: 3"),
     ("sweep/moe_experts.yaml", "grid:\n", "gird:\n"),
     ("sweep/moe_experts.yaml", "n_experts: [4, 8, 16]", "n_experts: 4"),
 ]

@@ -299,6 +299,39 @@ def test_a_yaml_file_that_is_not_chosen_is_not_blamed(tmp_path: Path):
     assert "other.yaml" not in ending.message
 
 
+EXPERIMENT = """training: {steps: 7, warmup_steps: 2}
+arms: {mine: [ffn=dense, training.log_every=3], other: [training.eval_every=0]}
+"""
+AT_FAULT = {  # the content of the preset, and the error of the file that is named
+    "training: {stepz: 3}": ("preset/my_smoke", "training.stepz: there is no such key"),
+    "training: {steps: 0}": ("preset/my_smoke", "training.steps=0 must"),
+    "training: {warmup_steps: 9}": ("preset/my_smoke", "training.warmup_steps=9"),
+    "n_seeds: 1": ("experiment/my", "training.eval_every=0 must"),
+    "training: {eval_every: 2}": ("experiment/my", "training.eval_every=0 must"),
+    "arms: {other: [training.log_every=x]}": ("preset/my_smoke", "training.log_every=x must"),
+    'arms: {other: ["training={log_evry: 1}"]}': ("preset/my_smoke", "training.log_evry: there"),
+    "claims: {a.b: {kind: difference}}": ("preset/my_smoke", "Claim 'a.b': missing key"),
+}
+
+
+@pytest.mark.some(3)
+@pytest.mark.parametrize("preset", list(AT_FAULT))
+def test_of_several_files_that_with_the_wrong_key_or_value_is_named(tmp_path: Path, preset: str):
+    path = tmp_path / "mine" / "preset" / "my_smoke.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(f"# @package _global_\n{preset}\n")
+    ending, _ = planned_own(tmp_path, EXPERIMENT, "arm=[mine,other]")
+    name, error = AT_FAULT[preset]
+    line = next(each for each in ending.message.splitlines() if error in each)
+    assert line.endswith(f"; correct it in mine/{name}.yaml")
+
+
+def test_a_file_is_not_blamed_for_a_value_that_it_does_not_have(tmp_path: Path):
+    ending, _ = planned_own(tmp_path, EXPERIMENT, "+arms.mine=['training.steps=0']", "arm=mine")
+    assert "training.steps=0 must" in ending.message
+    assert ".yaml" not in ending.message
+
+
 def test_a_declared_part_that_a_file_of_ours_would_hide_is_refused(monkeypatch):
     monkeypatch.setattr(arguments, "read_plugin_names", lambda _: ["some_plugin"])
     monkeypatch.setattr(moved_imports, "load_plugins", lambda _: None)

@@ -47,3 +47,36 @@ def test_an_old_name_in_a_module_that_stays_names_the_new_one():
         "experiments.rules.at_least no longer exists: use `check_at_least` from experiments.rules "
         "(docs/bring_your_own.md)"
     )
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        (
+            "from experiments.metrics import DivergedValue",
+            "cannot import name 'DivergedValue' from experiments.metrics; it is in "
+            "runner.metric_names",
+        ),
+        (
+            "from experiments.parts import plural",
+            "cannot import name 'plural' from experiments.parts; it has no such name",
+        ),
+        (
+            "from experiments.tasks import split_by_hsh",
+            "cannot import name 'split_by_hsh' from experiments.tasks; did you mean split_by_hash?",
+        ),
+        (
+            "from json import lods",
+            "cannot import name 'lods' from json; did you mean loads or load or codecs?",
+        ),
+        (
+            "import experiments.metrix",
+            "ablab has no module experiments.metrix; did you mean experiments.metrics?",
+        ),
+        ("import not_there", "No module named 'not_there'; is it installed?"),
+    ],
+)
+def test_a_failed_import_names_the_right_module_or_name(statement: str, said: str):
+    with pytest.raises(ImportError) as caught:
+        exec(statement)
+    assert explain_import_error(caught.value) == said

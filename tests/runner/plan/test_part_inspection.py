@@ -171,9 +171,31 @@ def test_several_whole_number_fields_need_a_choice(plan):
     assert mine.config.parts.ffn.layers == 2
 
 
-def test_a_part_without_whole_numbers_stays_and_is_told_why(plan):
-    new_plan = plan(*FFN, '+arms.mine=["ffn=fixed"]')
-    assert any("arm mine is unmatched: it has" in note for note in new_plan.notes)
+@pytest.mark.parametrize(
+    ("arm", "reason"),
+    [
+        ('["ffn=fixed"]', "ffn=fixed has no whole-number field: match by the width of a part, or "),
+        (
+            '["ffn=two","match.solve=ffn.layers"]',
+            "no other ffn.layers changes this cost: set another match.solve, or ",
+        ),
+        (
+            '["ffn=net","match.tolerance=1e-6"]',
+            "one step of ffn.hidden changes this cost by 2.5 %: set match.tolerance=0.01 or "
+            "another match.solve, or ",
+        ),
+        ('["ffn=net","ffn.hidden=16"]', "the arm sets ffn.hidden itself: leave that out, or "),
+        (
+            '["ffn=net","match.to=tiny"]',
+            "even with the smallest ffn.hidden it costs more: set another match.solve, or ",
+        ),
+    ],
+)
+def test_an_unmatched_arm_is_told_why_and_how_to_mend_it(plan, arm: str, reason: str):
+    tiny = '+arms.tiny=["ffn=none","match.by=none"]'
+    (note,) = [n for n in plan(*FFN, f"+arms.mine={arm}", tiny).notes if "mine is unmatched" in n]
+    assert "it has" in note
+    assert note.endswith(f"; {reason}set match.by=none in the arm")
 
 
 def test_an_arm_that_sets_the_width_keeps_it(plan):

@@ -171,6 +171,51 @@ def test_several_plug_ins_and_a_users_folder_are_searched_together(site: Path):
     assert kinds == ["dense", "lab_e_part", "lab_f_part"]
 
 
+def test_the_options_of_a_question_have_the_defaults_of_its_class(site: Path):
+    page = """from dataclasses import dataclass, field
+from experiments import Question, measurement_only, question
+
+@question("lab_q")
+@dataclass
+class Mine(Question):
+    power: int = field(default=2, metadata=measurement_only())
+    depths: list[int] = field(default_factory=lambda: [1, 2])
+    size: int = 3
+
+def run(trial):
+    pass
+"""
+    write(site / "lab_q" / "__init__.py", page)
+    body = BODY.replace("mine: [ffn=KIND]", "mine: [options.size=9], same: {copy_of: mine}")
+    write(site / "lab_q/conf/experiment/lab_q.yaml", HEAD + body + "options: {power: 4}\n")
+    ending, plan = plan_with("plugins=[lab_q]", "experiment=lab_q", "options.depths=[5]")
+    assert ending.message == ""
+    options = [vars(arm.config.options) for arm in plan.arms]
+    assert options[0] == {"power": 4, "depths": [5], "size": 3}
+    assert options[1] == options[2] == {"power": 4, "depths": [5], "size": 9}
+    assert "size: 3" in plan.config_yaml
+
+
+def test_an_undeclared_metric_of_a_question_is_noted(site: Path):
+    text = METRIC.format(name="lab_m/norm") + QUESTION.format(name="lab_m")
+    write(site / "lab_m" / "__init__.py", text)
+    headlines = ", ".join(
+        f"{{metric: {name}, direction: less, label: x}}"
+        for name in ("lab_m/norm/layer0", "val/loss", "lab_m/nrm", "other/name")
+    )
+    body = f"{BODY.replace('mine: [ffn=KIND]', 'mine: []')}headline: [{headlines}]\n"
+    body += "figures: {f: {kind: curve, metric: lab_m/nrm, title: x}}\n"
+    write(site / "lab_m/conf/experiment/lab_m.yaml", HEAD + body)
+    ending, plan = plan_with("plugins=[lab_m]", "experiment=lab_m")
+    assert ending.message == ""
+    assert [note for note in plan.notes if "of this name is declared" in note] == [
+        "lab_m/nrm (headline, figures.f): no metric of this name is declared; "
+        "did you mean lab_m/norm?",
+        "other/name (headline): no metric of this name is declared; "
+        "if your code records it, add it to METRICS",
+    ]
+
+
 def test_two_folders_with_one_option_are_refused(site: Path):
     for name in ("lab_g", "lab_h"):
         write(site / name / "__init__.py", "")

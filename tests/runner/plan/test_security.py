@@ -267,7 +267,9 @@ def test_an_option_of_an_arm_cannot_change_the_experiment(refused: Refused):
             "ffn/p.yaml": f"{GLOBAL}experiment: ../../../elsewhere/secret\nffn: {{kind: dense}}\n",
         }
     )
-    assert "experiment" in refused("--config-dir=mine", "experiment=my", *SMALL)
+    message = refused("--config-dir=mine", "experiment=my", *SMALL)
+    assert "ffn.d_ff has no value" in message
+    assert "correct it in mine/ffn/p.yaml" in message
 
 
 @pytest.mark.usefixtures("refused")

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.plan import width_search
-from runner.plan.width_search import SlowStepError, find_width
+from runner.plan.width_search import SlowStepError, WidthSearch
 
 
 @settings(max_examples=40, deadline=None)
@@ -27,7 +27,7 @@ def test_a_cost_that_grows_is_met_as_closely_as_possible(
     def distance(width: int) -> int:
         return abs(start + slope * width - goal)
 
-    width = find_width(cost, step * multiple, goal)
+    width = WidthSearch(cost, step * multiple).closest_to(goal)
     assert distance(width) == min(map(distance, range(step, goal // slope + 3 * step, step)))
 
 
@@ -45,7 +45,7 @@ COSTS: dict[str, tuple[Callable[[int], int | None], int, int, int]] = {
 @pytest.mark.parametrize("name", COSTS)
 def test_refused_widths_are_skipped(name: str):
     cost, own, goal, expected = COSTS[name]
-    assert find_width(cost, own, goal) == expected
+    assert WidthSearch(cost, own).closest_to(goal) == expected
 
 
 def test_a_cost_that_falls_ends_the_search():
@@ -55,7 +55,7 @@ def test_a_cost_that_falls_ends_the_search():
         calls.append(width)
         return 10**9 // width
 
-    assert find_width(cost, 64, 10**6) > 0
+    assert WidthSearch(cost, 64).closest_to(10**6) > 0
     assert len(calls) < 100
 
 
@@ -68,7 +68,7 @@ def test_no_width_far_above_the_own_one_is_tried(own: int, step: int):
             tried.append(width)
             return cost(width) if width % step == 0 else None
 
-        find_width(cost_at, own, 9 * own)
+        WidthSearch(cost_at, own).closest_to(9 * own)
         assert max(tried) <= max(8 * own, 64 * min(own, 64)) + step
 
 
@@ -82,5 +82,5 @@ def test_a_slow_search_for_other_widths_ends(monkeypatch: pytest.MonkeyPatch):
         return 9 if width == 5000 else None
 
     with pytest.raises(SlowStepError):
-        find_width(cost_at, 5000, 100)
+        WidthSearch(cost_at, 5000).closest_to(100)
     assert len(tried) < 100

@@ -1,17 +1,23 @@
 """Losses per token of two vocabularies are never subtracted; losses per byte are compared."""
 
 import dataclasses
+import io
+from pathlib import Path
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from runner.claims.evidence import Evidence, InvalidClaimError
 from runner.claims.headline import Headline
-from runner.report.comparable_units import use_comparable_metrics
+from runner.report.comparable_units import displayed_headlines, use_comparable_metrics
+from runner.report.console import render_console
 from runner.report.headlines import compare_headlines
+from runner.report.report_files import write_report
 from runner.report.study_record import StudyRecord
 from runner.report.tables import comparison_table
 from runner.stats.comparison import compare_with_baseline, summarise_arms
+from tests.support.sample_study import make_results, make_study
 
 UNITS = {"raw": "nats/byte", "small": "nats/token of 300", "large": "nats/token of 400"}
 LOSS = Headline("val/loss", "less", "held-out loss")
@@ -64,6 +70,41 @@ def test_the_answer_is_about_losses_per_byte_where_units_differ():
 def test_equal_units_change_nothing():
     study = study_of(dict.fromkeys(UNITS, "nats/byte"))
     assert use_comparable_metrics(study) is study
+
+
+def test_losses_per_token_of_one_vocabulary_are_shown_per_byte_and_not_tested_again():
+    study = use_comparable_metrics(study_of(dict.fromkeys(UNITS, "nats/token of 300")))
+    assert study.headline == [LOSS]
+    loss, per_byte = displayed_headlines(study)
+    assert (loss, per_byte.metric) == (LOSS, "val/nats_per_byte")
+    compared = compare_headlines(study, study.results)
+    assert {one.headline for one in compared} == {LOSS}
+    table = comparison_table(study, per_byte, compared, summarise_arms(study.results))
+    assert (table["title"], table["unit"]) == ("Held-out loss per byte", "nats/byte")
+    assert [row["arm"] for row in table["rows"]] == list(UNITS)
+    assert not table["has_difference"]
+    assert not table["has_p"]
+
+
+def test_page_and_terminal_show_losses_per_byte(tmp_path: Path):
+    results = make_results()
+    loss = results[results["metric"] == "val/loss"]
+    per_byte = loss.assign(metric="val/nats_per_byte", value=loss["value"] / 3, unit="nats/byte")
+    per_token = results.assign(
+        unit=results["unit"].where(results["metric"] != "val/loss", "nats/token of 300")
+    )
+    study = make_study(results=pd.concat([per_token, per_byte]), figures={}, claims=[])
+    outcome = write_report(tmp_path / "run", study)
+    assert "Validation loss per byte (nats/byte)" in outcome.report_path.read_text()
+    out = io.StringIO()
+    Console(width=100, file=out).print(render_console(study, outcome))
+    assert "validation loss per byte (nats/byte), lower is better" in out.getvalue()
+
+
+@pytest.mark.parametrize("units", [dict.fromkeys(UNITS, "nats/byte"), UNITS])
+def test_losses_per_byte_are_shown_once(units: dict[str, str]):
+    study = use_comparable_metrics(study_of(units))
+    assert displayed_headlines(study) == study.headline
 
 
 def test_another_headline_on_losses_per_byte_is_not_doubled():
