@@ -17,6 +17,7 @@ from runner.wording.output import describe_error
 from tests.support.user_plugin import (
     BUILD,
     IMPORT,
+    IMPORTS,
     QUESTION,
     RUN,
     SAMPLE,
@@ -193,6 +194,23 @@ def test_a_plan_checks_costs(attempt: Attempt):
             '@part has no name; write @part("ffn", "mine")',
         ),
         (write_class("@question", "(Question)"), IMPORT, "@question on Mine has no name"),
+        (f"{IMPORTS}\n@part\ndef build(d): ...", IMPORT, "@part on build has no name"),
+        (
+            f'{IMPORTS}\n@part("ffn", "NAME")\ndef net(d): ...',
+            IMPORT,
+            "on the function net: a part is a class; write @part('ffn', 'NAME'), @dataclass and "
+            "class Mine with build(self, d_model)",
+        ),
+        (
+            f'{IMPORTS}\ntask("NAME")(lambda rng, n: rng)',
+            IMPORT,
+            "on the function <lambda>: a task is a class; write @task('NAME'), @dataclass and ",
+        ),
+        (
+            f'{IMPORTS}\nquestion("NAME")(Question())',
+            IMPORT,
+            "on a Question object: a question is a class; write @question('NAME'), @dataclass ",
+        ),
         (
             write_class("@task(3)", "", SAMPLE),
             IMPORT,
