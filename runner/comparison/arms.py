@@ -74,9 +74,7 @@ def _read_arm(name: Any, value: Any, group: str) -> ComparedArm:
     return ComparedArm(name, texts, read_builder(name, targets[0], group) if targets else None)
 
 
-def _check_one_option(
-    name: str, texts: Sequence[str], targets: Sequence[Any], group: str
-) -> None:
+def _check_one_option(name: str, texts: Sequence[str], targets: Sequence[Any], group: str) -> None:
     """Raise ConfigError if an arm chooses the part of a group twice, since one would be ignored."""
     own = GROUPS.get(group, group)
     chosen = [(own, getattr(each, "__name__", repr(each))) for each in targets]
