@@ -83,8 +83,9 @@ def check_is_class(decorator: str, target: object, example: str) -> None:
     """
     if isinstance(target, type):
         return
-    is_function = isinstance(target, FunctionType)
-    name = f"the function {target.__name__}" if is_function else f"a {type(target).__name__} object"
+    name = f"a {type(target).__name__} object"
+    if isinstance(target, FunctionType):
+        name = f"the function {target.__name__}"
     kind = decorator.strip("@").partition("(")[0]
     raise ValueError(
         f"{decorator} on {name}: a {kind} is a class; write {decorator}, @dataclass and {example}"
