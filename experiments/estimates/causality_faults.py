@@ -122,7 +122,7 @@ def probe_stage(
     """Return whether all positions of a stage were probed before the deadline.
 
     With `is_certain`, they are probed in any case. A module may refuse tokens that
-    are not the usual ones, or have no finite values for them. This is no fault.
+    are not the usual ones, or have no finite values for them. This is not a fault.
 
     Raises:
         ModuleFault: an output depends on a later token.

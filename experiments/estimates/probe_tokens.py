@@ -7,7 +7,7 @@ of its own weight. A look at other tokens is then smaller than rounding. So prob
 - small tokens, whose products are small;
 - large tokens in place of usual ones, which pass thresholds;
 - copies of a few tokens. Half of them have small differences, so that they have about equal
-  products, whatever scales these. Others are equal, as comparisons may find. In a whole model, ids
+  products at every scale. Others are equal, as comparisons may find. In a whole model, ids
   are repeated, and all embeddings are similar.
 
 Legend of shapes: batch, sequences; time, positions; d_model, width of the stream.
@@ -50,7 +50,7 @@ def differs(
     """Return whether the outputs of a probe differ by more than rounding.
 
     `InspectedModule.is_confirmed` describes a probe. A module may refuse tokens that are not the
-    usual ones, or have no finite values for them. This is no fault.
+    usual ones, or have no finite values for them. This is not a fault.
     """
     try:
         difference = probe(inspected.build(), torch.float32)

@@ -18,7 +18,7 @@ LOCKED_SECONDS = 60.0  # a new folder is locked after this time
 
 @contextlib.contextmanager
 def hold_folder(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder in the `with` block; a disk without locks is no error."""
+    """Hold the lock of a folder in the `with` block; a disk may have no locks."""
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):
             descriptor = stack.enter_context(locks.open_lock_file(folder / OWNER_LOCK))
