@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeVar
 from experiments.rules import (
     NOT_GIVEN,
     check_dataclass,
+    check_is_class,
     check_name_is_free,
     check_names_are_given,
     check_option_name,
@@ -57,7 +58,9 @@ def question(name: str = NOT_GIVEN) -> Callable[[Q], Q]:
     check_names_are_given('@question("mine")', name)
 
     def register(options: Q) -> Q:
-        where = f"@question({name!r}) on {options.__name__}"
+        mark = f"@question({name!r})"
+        check_is_class(mark, options, "class Mine(Question)")
+        where = f"{mark} on {options.__name__}"
         if not issubclass(options, Question):
             raise ValueError(f"{where}: write class {options.__name__}(Question), from experiments")
         check_dataclass(where, options)

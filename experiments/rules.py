@@ -5,7 +5,7 @@ import sys
 import weakref
 from collections.abc import Mapping
 from dataclasses import fields
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import Any
 
 NOT_GIVEN: Any = None
@@ -68,12 +68,28 @@ def check_names_are_given(decorator: str, *names: object) -> None:
     """
     mark = decorator.partition("(")[0]
     for name in names:
-        if isinstance(name, type):
+        if isinstance(name, type | FunctionType):
             raise ValueError(f"{mark} on {name.__name__} has no name; write {decorator}")
         if name is None:
             raise ValueError(f"{mark} has no name; write {decorator} above the class")
         if not isinstance(name, str):
             raise ValueError(f"{mark}: {name!r} is not a name; write {decorator} above the class")
+
+
+def check_is_class(decorator: str, target: object, example: str) -> None:
+    """Raise ValueError where a decorator is applied to a function or an object, not to a class.
+
+    `decorator` is how it is written, such as `@task('mine')`. `example` is the class to write.
+    """
+    if isinstance(target, type):
+        return
+    name = f"a {type(target).__name__} object"
+    if isinstance(target, FunctionType):
+        name = f"the function {target.__name__}"
+    kind = decorator.strip("@").partition("(")[0]
+    raise ValueError(
+        f"{decorator} on {name}: a {kind} is a class; write {decorator}, @dataclass and {example}"
+    )
 
 
 def check_option_name(where: str, name: str) -> None:

@@ -1,12 +1,14 @@
-"""Faults of a module that reads positions which it must not see: later tokens, and padding.
+"""The fault of a module that reads later tokens.
 
 The causality probe replaces all tokens from a position on, and compares the outputs before it. A
 leak from one token to the previous token is found only if the later of both is such a position. So
 it probes, while time remains:
 
-1. In sequences of the task's length, the positions at the ends, in the middle and at powers of two.
-2. In short sequences, if the module takes them, every position.
-3. In sequences of the task's length, the other positions in random order.
+1. In sequences of the task's length, a few positions, in any case.
+2. In short sequences, if the module takes them, a few positions with other kinds of tokens.
+3. In sequences of the task's length, the positions at the ends and at powers of two.
+4. In short sequences, every position.
+5. In sequences of the task's length, the other positions in random order.
 
 - In eval mode the probes are rows of a few batches, so that all rows have the same rounding.
 - In training mode too. A module that draws random numbers is called once for each position, each
@@ -15,7 +17,7 @@ it probes, while time remains:
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -28,8 +30,12 @@ from experiments.estimates.inspected_module import (
     as_dtype,
     difference,
 )
-from experiments.estimates.output_faults import check_gradients
-from experiments.nn.plain_module import PlainModule
+from experiments.estimates.probe_tokens import (
+    Tokens,
+    draw_tokens,
+    fitted_weights,
+    kinds_of_tokens,
+)
 
 LATER_TOKENS = "a look at later tokens"  # the name of the check
 NUMBERS_PER_CALL = 1 << 20
@@ -39,6 +45,7 @@ N_CERTAIN = 3  # positions that are probed in any case
 N_CONFIRMED = 3  # the largest differences of a call, of which each may be rounding
 SHORT_LENGTHS = 16, 64  # positions of the sequences in which every position is probed
 SHORT_WORK = 1 << 33  # parameters times positions of all short sequences
+N_OF_KIND = 6  # positions that are probed with each further kind of tokens
 
 
 class Stage(NamedTuple):
@@ -46,6 +53,14 @@ class Stage(NamedTuple):
 
     length: int
     cuts: list[int]
+    tokens: Tokens = Tokens.usual
+
+
+class Leak(NamedTuple):
+    """A position whose output depends on tokens from the position `cut` on."""
+
+    position: int
+    cut: int
 
 
 @torch.no_grad()
@@ -61,8 +76,7 @@ def check_causality(inspected: InspectedModule) -> None:
             stages, n_needed = plan_stages(inspected, module)
         deadline = inspected.seconds() + MODE_SECONDS
         for index, stage in enumerate(stages):
-            is_first = index == 0
-            if not probe_stage(inspected, module, stage, deadline, is_certain=is_first):
+            if not probe_stage(inspected, module, stage, deadline, is_certain=index == 0):
                 is_complete = is_complete and index >= n_needed
                 break
     if not is_complete:
@@ -76,14 +90,25 @@ def plan_stages(inspected: InspectedModule, module: nn.Module) -> tuple[list[Sta
     n_parameters = sum(each.numel() for each in module.parameters())
     least, most = SHORT_LENGTHS
     short = max(least, min(most, math.isqrt(SHORT_WORK // max(1, n_parameters))))
+    certain = Stage(length, cuts[:N_CERTAIN])
+    first, others = Stage(length, cuts[N_CERTAIN:n_first]), Stage(length, cuts[n_first:])
     if length <= short:
-        return [Stage(length, cuts)], 1
-    first, others = Stage(length, cuts[:n_first]), Stage(length, cuts[n_first:])
+        kinds = stages_of_kinds(inspected, length)
+        return [certain, *kinds, first, others], 3 + len(kinds)
     try:
         inspected.call(module, inspected.inputs(1, length=short))
     except Exception:  # a module may serve one length only
-        return [first, others], 1
-    return [first, Stage(short, order_positions(short)[0]), others], 2
+        kinds = stages_of_kinds(inspected, length)
+        return [certain, *kinds, first, others], 2 + len(kinds)
+    kinds = stages_of_kinds(inspected, short)
+    every = Stage(short, order_positions(short)[0])
+    return [certain, *kinds, first, every, others], 3 + len(kinds)
+
+
+def stages_of_kinds(inspected: InspectedModule, length: int) -> list[Stage]:
+    """Return a stage of sequences of one length for each kind of tokens but the usual one."""
+    cuts = order_positions(length)[0][:N_OF_KIND]
+    return [Stage(length, cuts, tokens) for tokens in kinds_of_tokens(inspected)[1:]]
 
 
 def probe_stage(
@@ -96,12 +121,44 @@ def probe_stage(
 ) -> bool:
     """Return whether all positions of a stage were probed before the deadline.
 
-    With `is_certain`, the first positions are probed in any case.
+    With `is_certain`, they are probed in any case. A module may refuse tokens that
+    are not the usual ones, or have no finite values for them. This is not a fault.
 
     Raises:
         ModuleFault: an output depends on a later token.
     """
-    x = inspected.inputs(1, length=stage.length)
+    try:
+        with fitted_weights(inspected, module, stage.tokens):
+            leak, is_complete = find_first_leak(
+                inspected, module, stage, deadline, is_certain=is_certain
+            )
+    except Exception:
+        if stage.tokens is Tokens.usual:
+            raise
+        return True
+    if leak is None:
+        return is_complete
+    place = f"output at position {leak.position} depends on later tokens"
+    if inspected.is_model:
+        place = f"logits at position {leak.position} depend on later tokens"
+    mode = " in training" if module.training else ""
+    of = "" if stage.length == inspected.length else f" of {stage.length}"
+    raise ModuleFault(
+        f"its {place}{mode} (at position {leak.cut} or later{of}); make it causal, e.g. "
+        "is_causal=True"
+    )
+
+
+def find_first_leak(
+    inspected: InspectedModule,
+    module: nn.Module,
+    stage: Stage,
+    deadline: float,
+    *,
+    is_certain: bool,
+) -> tuple[Leak | None, bool]:
+    """Return a leak in a stage, or None, and whether all positions were probed in time."""
+    x, others = draw_tokens(inspected, stage.tokens, 1, stage.length)
     base = inspected.call(module, x)
     is_random = difference(base, inspected.call(module, x, seed=1)) > 0
     numbers = stage.length * (
@@ -112,27 +169,29 @@ def probe_stage(
         n_rows = min(n_rows, N_CERTAIN)
     for start in range(0, len(stage.cuts), n_rows):
         is_over = inspected.seconds() > deadline or inspected.is_late()
-        if is_over and not (is_certain and start < N_CERTAIN):
-            return False
-        cuts = stage.cuts[start : start + n_rows]
-        for position, cut in find_leaks(inspected, module, x, base, cuts)[:N_CONFIRMED]:
-            if is_confirmed_leak(inspected, x, cut, training=module.training):
-                place = f"output at position {position} depends on later tokens"
-                if inspected.is_model:
-                    place = f"logits at position {position} depend on later tokens"
-                mode = " in training" if module.training else ""
-                of = "" if stage.length == inspected.length else f" of {stage.length}"
-                raise ModuleFault(
-                    f"its {place}{mode} (at position {cut} or later{of}); make it causal, e.g. "
-                    "is_causal=True"
-                )
-    return True
+        if is_over and not is_certain:
+            return None, False
+        rows = change_tokens(x, others, stage.cuts[start : start + n_rows])
+        for leak in find_leaks(inspected, module, x, base, rows)[:N_CONFIRMED]:
+            pair, training = (x, rows[leak.cut]), module.training
+            if is_confirmed_leak(inspected, stage.tokens, pair, leak.cut, training=training):
+                return leak, True
+    return None, True
+
+
+def change_tokens(x: Tensor, others: Tensor, cuts: Sequence[int]) -> dict[int, Tensor]:
+    """Return for each position a row in which the tokens of x from it on are replaced."""
+    return {cut: torch.cat([x[:, :cut], others[:, cut:]], dim=1) for cut in cuts}
 
 
 def find_leaks(
-    inspected: InspectedModule, module: nn.Module, x: Tensor, base: Tensor, cuts: Sequence[int]
-) -> list[tuple[int, int]]:
-    """Return positions whose outputs change, each with the first changed token; largest first.
+    inspected: InspectedModule,
+    module: nn.Module,
+    x: Tensor,
+    base: Tensor,
+    rows: Mapping[int, Tensor],
+) -> list[Leak]:
+    """Return the positions whose outputs change, the largest change first.
 
     Args:
         inspected: the part of the module.
@@ -140,37 +199,40 @@ def find_leaks(
         x: its input (1, time, d_model).
         base: the output for x alone, to compare with a row that is alone too, so that both draw
             the same random numbers.
-        cuts: the positions from which on tokens are replaced.
+        rows: the position from which on tokens are replaced -> the changed input.
     """
-    rows = change_tokens(inspected, x, cuts)
     if len(rows) == 1:
-        outputs = inspected.call(module, rows)
+        outputs = inspected.call(module, next(iter(rows.values())))
     else:
-        output = inspected.call(module, torch.cat([x, rows]))
+        output = inspected.call(module, torch.cat([x, *rows.values()]))
         base, outputs = output[:1], output[1:]
     leaks = []
-    for index, cut in enumerate(cuts):
+    for index, cut in enumerate(rows):
         own, output = base[:, :cut], outputs[index : index + 1, :cut]
         size = difference(own, output, base)
         if size > TOLERANCE:
             position = int((own - output).abs().amax(dim=(0, 2)).argmax())
-            leaks.append((size, position, cut))
-    return [(position, cut) for _, position, cut in sorted(leaks, reverse=True)]
+            leaks.append((size, Leak(position, cut)))
+    return [leak for _, leak in sorted(leaks, reverse=True)]
 
 
-def change_tokens(inspected: InspectedModule, x: Tensor, cuts: Sequence[int]) -> Tensor:
-    """Return a row for each position, in which the tokens of x from it on are replaced."""
-    others = inspected.other_inputs(x)
-    return torch.cat([torch.cat([x[:, :cut], others[:, cut:]], dim=1) for cut in cuts])
+def is_confirmed_leak(
+    inspected: InspectedModule,
+    tokens: Tokens,
+    pair: tuple[Tensor, Tensor],
+    cut: int,
+    *,
+    training: bool,
+) -> bool:
+    """Return whether a leak is larger than rounding: it exists in float64 too.
 
-
-def is_confirmed_leak(inspected: InspectedModule, x: Tensor, cut: int, *, training: bool) -> bool:
-    """Return whether a leak is larger than rounding: it exists in float64 too."""
+    `pair` has the input and the changed one, which are equal before the position `cut`.
+    """
 
     def probe(module: nn.Module, dtype: torch.dtype) -> float:
         module.train(training)
-        rows = (x, change_tokens(inspected, x, [cut]))
-        base, output = (inspected.call(module, as_dtype(row, dtype)) for row in rows)
+        with fitted_weights(inspected, module, tokens):
+            base, output = (inspected.call(module, as_dtype(each, dtype)) for each in pair)
         return difference(base[:, :cut], output[:, :cut], base)
 
     return inspected.is_confirmed(probe)
@@ -190,58 +252,3 @@ def order_positions(length: int) -> tuple[list[int], int]:
     random.Random(0).shuffle(others)
     ordered = list(dict.fromkeys(p for p in [*first, *others] if 0 < p < length))
     return ordered, len({*first} & {*ordered})
-
-
-def check_padding(inspected: InspectedModule) -> None:
-    """Raise ModuleFault if a module mixes positions and does not leave out padding.
-
-    One sequence has padding on its left, where a causal module would see it, and one on its right,
-    as in a task. There the mask must not lead to values or gradients that are not finite either.
-    """
-    if inspected.length < 4:
-        return
-    quarter = inspected.length // 4
-    module, x = inspected.build(), inspected.inputs(1, batch=2)
-    takes_mask = inspected.group != "norm" and (
-        module.takes_keep if isinstance(module, PlainModule) else True
-    )
-    keep = torch.ones(2, inspected.length, dtype=torch.bool)
-    keep[0, :quarter] = False
-    keep[1, -quarter:] = False
-    mask = keep if takes_mask else None
-    padded = torch.where(keep[..., None], x, inspected.other_inputs(x))
-    for training in (False, True):
-
-        def probe(module: nn.Module, dtype: torch.dtype, *, training: bool = training) -> float:
-            module.train(training)
-            with torch.no_grad():
-                own, changed = (
-                    inspected.call(module, each.to(dtype), mask) for each in (x, padded)
-                )
-            return difference(own[keep], changed[keep])
-
-        if probe(module, torch.float32) > TOLERANCE and inspected.is_confirmed(probe):
-            mode = " in training" if training else ""
-            raise ModuleFault(describe_padding_fault(inspected, mode, takes_mask=takes_mask))
-    if not takes_mask:
-        return
-    inputs = padded[1:].clone().requires_grad_()
-    y = inspected.call(module.train(), inputs + 0.0, keep[1:])
-    if y.requires_grad:
-        y[keep[1:]].square().mean().backward()
-        check_gradients([("its input", inputs), *module.named_parameters()], " with a padding mask")
-
-
-def describe_padding_fault(inspected: InspectedModule, mode: str, *, takes_mask: bool) -> str:
-    """Return the clause on a module whose outputs depend on padding."""
-    if takes_mask:
-        return (
-            f"its outputs at kept positions depend on padding{mode}; leave out positions where "
-            "keep is False"
-        )
-    mend = (
-        "choose another norm"
-        if inspected.group == "norm"
-        else "write def forward(self, x, keep=None)"
-    )
-    return f"it mixes positions and takes no padding mask, but the task has padding{mode}; {mend}"

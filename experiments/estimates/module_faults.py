@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from experiments.estimates.causality_faults import LATER_TOKENS, check_causality, check_padding
+from experiments.estimates.causality_faults import LATER_TOKENS, check_causality
 from experiments.estimates.fault import ModuleFault
 from experiments.estimates.inspected_module import (
     LAST_START,
@@ -20,6 +20,7 @@ from experiments.estimates.language_model_faults import (
     check_model_structure,
     check_model_training,
 )
+from experiments.estimates.padding_faults import check_padding
 from experiments.estimates.state_faults import (
     check_other_sequences,
     check_repeated_calls,

@@ -17,6 +17,7 @@ from experiments.rules import (
     NOT_GIVEN,
     check_dataclass,
     check_former_members,
+    check_is_class,
     check_name_is_free,
     check_names_are_given,
     check_option_name,
@@ -59,7 +60,9 @@ def part(group: str = NOT_GIVEN, kind: str = NOT_GIVEN) -> Callable[[P], P]:
     check_names_are_given('@part("ffn", "mine")', group, kind)
 
     def register(options: P) -> P:
-        name = f"@part({group!r}, {kind!r}) on {options.__name__}"
+        mark = f"@part({group!r}, {kind!r})"
+        check_is_class(mark, options, "class Mine with build(self, d_model)")
+        name = f"{mark} on {options.__name__}"
         if group not in PARTS:
             raise ValueError(f"{name}: there is no such group; choose one of {', '.join(PARTS)}")
         check_option_name(name, kind)

@@ -18,6 +18,7 @@ from experiments.rules import (
     NOT_GIVEN,
     check_dataclass,
     check_former_members,
+    check_is_class,
     check_name_is_free,
     check_names_are_given,
     check_option_name,
@@ -52,7 +53,9 @@ def task(kind: str = NOT_GIVEN) -> Callable[[T], T]:
     check_names_are_given('@task("mine")', kind)
 
     def register(options: Any) -> Any:
-        name = f"@task({kind!r}) on {options.__name__}"
+        mark = f"@task({kind!r})"
+        check_is_class(mark, options, "class Mine with sample(self, rng, n)")
+        name = f"{mark} on {options.__name__}"
         check_option_name(name, kind)
         if not issubclass(options, TaskOptions):
             if not callable(getattr(options, "sample", None)):

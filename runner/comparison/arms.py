@@ -1,10 +1,11 @@
 """The arms of `runner.compare`: overrides, and at most one class or factory each."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runner.comparison.builders import Builder, read_builder
+from runner import registry
+from runner.comparison.builders import GROUPS, Builder, read_builder
 from runner.config import ConfigError
 from runner.plan.overrides import parse_override
 from runner.wording.names import check_file_name
@@ -69,4 +70,21 @@ def _read_arm(name: Any, value: Any, group: str) -> ComparedArm:
     targets = [item for item in items if not isinstance(item, str)]
     if len(targets) > 1:
         raise ConfigError(f"the arm {name} has {len(targets)} classes or factories; give one")
+    _check_one_option(name, texts, targets, group)
     return ComparedArm(name, texts, read_builder(name, targets[0], group) if targets else None)
+
+
+def _check_one_option(name: str, texts: Sequence[str], targets: Sequence[Any], group: str) -> None:
+    """Raise ConfigError if an arm chooses the part of a group twice, since one would be ignored."""
+    own = GROUPS.get(group, group)
+    chosen = [(own, getattr(each, "__name__", repr(each))) for each in targets]
+    chosen += [(parse_override(text).key_or_group, text) for text in texts]
+    first: dict[str, str] = {}
+    for key, choice in chosen:
+        if key in first:
+            raise ConfigError(
+                f"the arm {name} has {first[key]} and {choice}, and an arm has one {key}; keep one "
+                "of them, or make two arms"
+            )
+        if key in registry.group_names():
+            first[key] = choice

@@ -10,6 +10,8 @@ from runner import registry
 from runner.config import ConfigError
 from runner.wording.output import truncate_middle
 
+GROUPS = {"model": "language_model"}
+"""Group of `runner.compare` -> group of options; other groups have their own names."""
 SIZE = {"model": "vocabulary"}
 """Group -> name of the argument that a class or factory takes; other groups take `d_model`."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hydra import compose, initialize_config_dir
 
 from runner import registry
-from runner.comparison import command, parts, stored_sources
+from runner.comparison import builders, command, parts, stored_sources
 from runner.comparison.notes import notes_on_unmatched_arms
 from runner.comparison.request import Request, check_names, read_request
 from runner.comparison.result import Comparison
@@ -115,7 +115,7 @@ def _compute(request: Request, folder: Path) -> Comparison | None:
     """
     user_options.load_user_options(None, request.plugins)
     check_names(request)
-    group = parts.GROUPS.get(request.group, request.group)
+    group = builders.GROUPS.get(request.group, request.group)
     generated = parts.generate_parts(request.arms, request.group, registry.kinds(group))
     parts.write_files(folder, generated.values())
     overrides = command.list_overrides(request, generated)

@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runner.comparison.arms import ComparedArm
-from runner.comparison.builders import SIZE, Builder
+from runner.comparison.builders import GROUPS, SIZE, Builder
 from runner.comparison.origin import Origin, find_origin
 from runner.records.files import write_atomically
 
 MODULE_PREFIX = "compared_"
 COPY_SUFFIX = "_source"
-GROUPS = {"model": "language_model"}
-"""Group of `runner.compare` -> group of options; other groups have their own names."""
 TEMPLATE = '''\
 """The part {kind} of the group {group}. `runner.compare` has written this file."""
 

@@ -3,7 +3,6 @@
 import contextlib
 import importlib
 import os
-import shutil
 import sys
 import tempfile
 import threading
@@ -21,8 +20,12 @@ from omegaconf.basecontainer import BaseContainer
 from runner import registry
 from runner.config import ConfigError
 from runner.plan import estimates, hydra_cache, hydra_loader, option_folders
+from runner.records import owned_folders, private_folders
 from runner.study import pool
 from runner.study.main_module import imports_code_of_a_study
+
+PREFIX = "compared-"
+"""The names of the temporary folders of studies begin with it."""
 
 _TURN = threading.Lock()
 """Hydra has one state for the whole process, so that threads take turns."""
@@ -32,7 +35,7 @@ _TURN = threading.Lock()
 def study_session() -> Iterator[Path]:
     """Prepare this process for one study, and restore it afterwards.
 
-    Yields an empty temporary folder that modules can be imported from. Their parts are forgotten at
+    Yields a new temporary folder that modules can be imported from. Their parts are forgotten at
     the end. Another thread that calls this waits.
 
     Raises:
@@ -44,12 +47,22 @@ def study_session() -> Iterator[Path]:
             'if __name__ == "__main__"'
         )
     with _TURN, contextlib.ExitStack() as stack:
-        folder = Path(tempfile.mkdtemp(prefix="ablab-sources-"))
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        folder = stack.enter_context(
+            owned_folders.make_temporary_folder(_parent_of_folders(), PREFIX)
+        )
         stack.enter_context(_environment())
         stack.enter_context(_own_hydra())
         stack.enter_context(_import_path(folder))
         yield folder
+
+
+def _parent_of_folders() -> Path:
+    """Return the user's own folder for temporary files; the shared one if that is not safe."""
+    temporary = Path(tempfile.gettempdir())
+    try:
+        return private_folders.make_private_folder(private_folders.user_folder_in(temporary))
+    except OSError:
+        return temporary
 
 
 @contextlib.contextmanager

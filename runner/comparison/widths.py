@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from runner.comparison.arms import ComparedArm
-from runner.comparison.parts import GROUPS, GeneratedPart
+from runner.comparison.builders import GROUPS
+from runner.comparison.parts import GeneratedPart
 from runner.comparison.request import Request
 from runner.plan import option_folders
 from runner.plan.declared_options import find_declared_options

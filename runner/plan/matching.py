@@ -158,7 +158,8 @@ def matched_cost(arm: ArmConfig, by: MatchCost) -> int:
     if math.isnan(cost):
         raise ConfigError(
             f"match.by={by}: the {COSTS[by]} of {' and '.join(find_unknown(arm))} are unknown; "
-            "define cost(self, d_model, length), or give the arm match.by=params"
+            "define cost(self, d_model, length), call scaled_dot_product_attention, or give the "
+            "arm match.by=params"
         )
     return int(cost)
 

@@ -6,6 +6,8 @@ A message names the part, task or question, its file and method, and quotes the 
 import contextlib
 import inspect
 import itertools
+import signal
+import threading
 import traceback
 from collections.abc import Iterator
 from types import FrameType
@@ -20,6 +22,7 @@ RULES_MODULE = "experiments.rules"
 """The checks that options share; an error of theirs is a broken rule, in its own words."""
 RULE_METHODS = ("check", "__post_init__")
 """Methods that refuse values by a ValueError."""
+MOST_SECONDS = 15.0  # of the processor, for one call of the plan
 MAX_QUOTE = 180  # characters of the quoted error
 
 
@@ -27,16 +30,42 @@ MAX_QUOTE = 180  # characters of the quoted error
 def named_errors() -> Iterator[None]:
     """Turn an error that a user's code raises in the `with` block into a ConfigError.
 
-    Other errors stay as they are, and so do broken rules and Ctrl-C.
+    Other errors stay as they are, and so do broken rules and Ctrl-C. A method that computes without
+    end has an error too.
     """
     try:
-        yield
+        with limited_time():
+            yield
     except (ConfigError, KeyboardInterrupt):
         raise
     except BaseException as error:
         if message := describe_user_error(error):
             raise ConfigError(message) from error
         raise
+
+
+@contextlib.contextmanager
+def limited_time() -> Iterator[None]:
+    """Raise TimeoutError in code that computes for more than `MOST_SECONDS` in the `with` block.
+
+    The seconds are those of this process, so that a wait for the helper process does not count.
+    Python delivers signals to the main thread only, so other threads have no limit.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or not hasattr(signal, "SIGVTALRM"):
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        raise TimeoutError(f"no result after {MOST_SECONDS:g} s")
+
+    handler = signal.signal(signal.SIGVTALRM, stop)
+    signal.setitimer(signal.ITIMER_VIRTUAL, MOST_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, handler or signal.SIG_DFL)
 
 
 def explain_error(error: BaseException) -> str:

@@ -6,13 +6,12 @@ import multiprocessing.util
 import shutil
 import socket
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from runner.records import locks, private_folders
+from runner.records import owned_folders, private_folders
 
-OWNER_LOCK, PREFIX = "owner.lock", "pymp-"
+PREFIX = "pymp-"
 _socket_folder_lock = contextlib.ExitStack()  # of this process's folder for sockets
 
 
@@ -29,18 +28,14 @@ def prepare_socket_folder() -> None:
         return
     for candidate in candidate_socket_folders():
         if supports_sockets(candidate):
-            remove_abandoned_folders(candidate)
+            owned_folders.remove_abandoned_folders(candidate, PREFIX)
             folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=candidate))
             multiprocessing.current_process()._config["tempdir"] = str(folder)  # type: ignore[attr-defined]
             # multiprocessing's own finalizer raises an error if the folder was removed before.
             multiprocessing.util.Finalize(
                 None, shutil.rmtree, (folder,), {"ignore_errors": True}, exitpriority=-100
             )
-            with contextlib.suppress(OSError):
-                descriptor = _socket_folder_lock.enter_context(
-                    locks.open_lock_file(folder / OWNER_LOCK)
-                )
-                locks.lock(descriptor, exclusive=True, on_wait=lambda: None)
+            _socket_folder_lock.enter_context(owned_folders.hold_folder(folder))
             return
 
 
@@ -81,17 +76,3 @@ def supports_sockets(path: Path) -> bool:
     except OSError:
         return False
     return True
-
-
-def remove_abandoned_folders(own: Path) -> None:
-    """Remove folders of killed processes from the user's own folder: their locks are free."""
-    if not own.name.startswith("ablab-"):
-        return
-    for path in own.glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime < 60:  # its process may not have locked it yet
-                continue
-            if not (path / OWNER_LOCK).exists():
-                path.rmdir()  # raises OSError unless it is empty
-            elif locks.is_free(path / OWNER_LOCK, if_unknown=False):
-                shutil.rmtree(path)

@@ -1,5 +1,8 @@
 """A look at later tokens is found at every position of short sequences, in parts and models."""
 
+import itertools
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -7,6 +10,7 @@ from torch import Tensor, nn
 from experiments.estimates.causality_faults import plan_stages
 from experiments.estimates.inspected_module import InspectedModule
 from experiments.estimates.module_faults import find_fault, inspect_module
+from experiments.estimates.probe_tokens import Tokens
 from tests.support.inspected_parts import (
     D_MODEL,
     FormulaModel,
@@ -88,10 +92,17 @@ def test_fast_modules_skip_no_probe():
     assert inspect_module("language_model", model, D_MODEL, 1024)[:2] == ("", [])
     inspected = InspectedModule("language_model", model, D_MODEL, 1024)
     stages, n_needed = plan_stages(inspected, inspected.build())
-    assert [stage.length for stage in stages] == [1024, 64, 1024]
-    assert sorted(stages[1].cuts) == [*range(1, 64)]
-    assert sorted(stages[0].cuts + stages[2].cuts) == [*range(1, 1024)]
-    assert n_needed == 2
+    assert [(stage.length, stage.tokens) for stage in stages] == [
+        (1024, Tokens.usual),
+        (64, Tokens.similar),
+        (1024, Tokens.usual),
+        (64, Tokens.usual),
+        (1024, Tokens.usual),
+    ]
+    certain, _, first, every, others = (stage.cuts for stage in stages)
+    assert sorted(every) == [*range(1, 64)]
+    assert sorted(certain + first + others) == [*range(1, 1024)]
+    assert n_needed == 4
 
 
 @pytest.mark.parametrize("step", [-1, 1])
@@ -104,3 +115,117 @@ def test_a_look_at_the_next_or_the_previous_sequence_is_found(step: int, group: 
         return y + y.roll(step, 0) * is_inner[:, None, None]
 
     assert "on other sequences of the batch" in fault(group, build(mix))
+
+
+def causal(scores: Tensor) -> Tensor:
+    return scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -torch.inf)
+
+
+def products(x: Tensor) -> Tensor:
+    return x @ x.mT
+
+
+def cosines(x: Tensor) -> Tensor:
+    return 100 * products(nn.functional.normalize(x, dim=-1))
+
+
+def distances(x: Tensor) -> Tensor:
+    return -(torch.cdist(x, x) ** 2)
+
+
+def threshold(x: Tensor) -> Tensor:
+    return 9.0 * (products(x) > x.shape[-1] / 2)
+
+
+class ContentAttention(nn.Module):
+    """Attention without queries and keys: tokens look at similar ones."""
+
+    def __init__(self, d_model: int, scores: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.linear, self.scores = nn.Linear(d_model, d_model), scores
+
+    def forward(self, x):
+        return self.linear(self.scores(x).softmax(-1) @ x)
+
+
+@pytest.mark.parametrize(
+    ("scores", "d_model"),
+    [
+        *itertools.product([products, cosines, distances, threshold], [16, 64]),
+        (products, 768),
+    ],
+)
+def test_attention_to_similar_tokens_is_found(scores, d_model: int):
+    """Between random tokens of a wide stream, each token would only look at itself."""
+
+    def find(scores: Callable[[Tensor], Tensor]) -> str:
+        part = plain("attention", lambda width: ContentAttention(width, scores))
+        return find_fault("attention", part, d_model, 64)
+
+    assert "depends on later tokens" in find(scores)
+    assert find(lambda x: causal(scores(x))) == ""
+
+
+def test_attention_to_similar_tokens_of_other_sequences_and_of_padding_is_found():
+    class Mixed(ContentAttention):
+        def forward(self, x):
+            return super().forward(x.flatten(0, 1)[None]).view_as(x)
+
+    part = plain("attention", lambda width: Mixed(width, products))
+    assert "on other sequences of the batch" in find_fault("attention", part, 64, 24)
+    part = plain("norm", lambda width: ContentAttention(width, lambda x: causal(products(x))))
+    assert "it mixes positions" in find_fault("norm", part, 64, 24, is_padded=True)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: (x[:, :, None] == x[:, None]).all(-1).sum(-1, keepdim=True),
+        lambda x: (x == x[:, -1:]).all(-1, keepdim=True),
+        lambda x: (x.abs().amax((1, 2), keepdim=True) > 8).float(),
+    ],
+)
+def test_a_comparison_with_later_tokens_is_found(function):
+    class Compared(nn.Linear):
+        def forward(self, x):
+            return super().forward(x) * (1 + function(x))
+
+    part = plain("ffn", lambda width: Compared(width, width))
+    assert "depends on later tokens" in find_fault("ffn", part, 64, 48)
+
+
+def test_a_module_may_refuse_unusual_tokens():
+    class Refuses(nn.Linear):
+        def forward(self, x):
+            assert 0.2 < x.std() < 5
+            return super().forward(x).exp()
+
+    part = plain("ffn", lambda width: Refuses(width, width))
+    assert find_fault("ffn", part, 16, 24) == ""
+
+
+@pytest.mark.parametrize("vocabulary", [2, 300])
+def test_a_model_that_looks_at_later_similar_or_equal_tokens_is_found(vocabulary: int):
+    class Model(nn.Module):
+        def __init__(self, width: int, function: Function) -> None:
+            super().__init__()
+            self.embedding, self.head = nn.Embedding(width, 64), nn.Linear(64, width)
+            self.function = function
+
+        def forward(self, ids):
+            return self.head(self.function(ids, self.embedding(ids)))
+
+    def find(function: Function) -> str:
+        part = plain("language_model", lambda width: Model(width, function))
+        return find_fault("language_model", part, vocabulary, 48)
+
+    def count_equal(ids: Tensor, x: Tensor) -> Tensor:
+        return x * (ids[:, :, None] == ids[:, None]).sum(-1, keepdim=True)
+
+    def attend(_: Tensor, x: Tensor) -> Tensor:
+        x = 8 * nn.functional.normalize(x, dim=-1)
+        return products(x).softmax(-1) @ x
+
+    assert "later tokens" in find(count_equal)
+    assert "later tokens" in find(attend)
+    assert find(lambda _, x: causal(products(x)).softmax(-1) @ x) == ""

@@ -46,6 +46,13 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"arms": {**RELU, "mine": "ffn"}}, "'ffn' is not an override; write key=value"),
     ({"arms": {**RELU, "mine": "ffn=rleu"}}, "ffn=rleu: there is no such option; did you mean"),
     ({"arms": {**RELU, "mine": [Mine, Other]}}, "the arm mine has 2 classes or factories"),
+    (
+        {"arms": {**RELU, "mine": ["ffn=glu", Mine]}},
+        "the arm mine has Mine and ffn=glu, and an arm has one ffn; keep one of them, or make",
+    ),
+    ({"arms": {**RELU, "mine": (Mine, "ffn=glu")}}, "the arm mine has Mine and ffn=glu, and an"),
+    ({"arms": {**RELU, "mine": ["ffn=glu", "ffn=relu"]}}, "has ffn=glu and ffn=relu, and an"),
+    ({"arms": {**RELU, "mine": ["norm=pre", Mine, "norm=post"]}}, "has norm=pre and norm=post,"),
     ({"arms": {**RELU, "mine": NeedsMore}}, "NeedsMore needs more than d_model: n_heads, bias"),
     ({"arms": {**RELU, "mine": Other}}, "the class Other is not a torch.nn.Module"),
     ({"arms": {**RELU, "mine": nn.Identity()}}, "is a module that exists already"),

@@ -223,7 +223,8 @@ ATTENTION = ("experiment=ffn", "scale=smoke", f"plugins=[{PLUGIN}]", "task=waves
         (
             '["attention=past","match.by=kv_bytes"]',
             "match.by=kv_bytes: the bytes of keys and values a token of attention=past are unknown;"
-            " define cost(self, d_model, length), or give the arm match.by=params (in arm mine)",
+            " define cost(self, d_model, length), call scaled_dot_product_attention, or give the "
+            "arm match.by=params (in arm mine)",
         ),
     ],
 )

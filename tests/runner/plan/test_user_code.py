@@ -10,6 +10,7 @@ import pytest
 from experiments.parts import Cost, Part
 from runner import registry
 from runner.config import ConfigError, StudyError
+from runner.plan import user_code
 from runner.plan.error_messages import explain
 from runner.plan.member_checks import MEMBER_TYPES, check_cost, is_of_type
 from runner.plan.user_code import describe_user_error
@@ -17,6 +18,7 @@ from runner.wording.output import describe_error
 from tests.support.user_plugin import (
     BUILD,
     IMPORT,
+    IMPORTS,
     QUESTION,
     RUN,
     SAMPLE,
@@ -193,6 +195,23 @@ def test_a_plan_checks_costs(attempt: Attempt):
             '@part has no name; write @part("ffn", "mine")',
         ),
         (write_class("@question", "(Question)"), IMPORT, "@question on Mine has no name"),
+        (f"{IMPORTS}\n@part\ndef build(d): ...", IMPORT, "@part on build has no name"),
+        (
+            f'{IMPORTS}\n@part("ffn", "NAME")\ndef net(d): ...',
+            IMPORT,
+            "on the function net: a part is a class; write @part('ffn', 'NAME'), @dataclass and "
+            "class Mine with build(self, d_model)",
+        ),
+        (
+            f'{IMPORTS}\ntask("NAME")(lambda rng, n: rng)',
+            IMPORT,
+            "on the function <lambda>: a task is a class; write @task('NAME'), @dataclass and ",
+        ),
+        (
+            f'{IMPORTS}\nquestion("NAME")(Question())',
+            IMPORT,
+            "on a Question object: a question is a class; write @question('NAME'), @dataclass ",
+        ),
         (
             write_class("@task(3)", "", SAMPLE),
             IMPORT,
@@ -223,6 +242,18 @@ def test_the_function_of_a_page_is_checked(attempt: Attempt, run: str, words: st
 def test_the_timing_function_of_a_page_is_checked(attempt: Attempt):
     source = write_question("timed: ClassVar[bool] = True", run=f"{RUN}\ntiming = 3\n")
     assert "timing is of type int and not a function" in attempt(source, *QUESTION)
+
+
+@pytest.mark.parametrize(
+    "header", ["__post_init__(self)", "cost(self, d_model, length)", "check(self, d_model)"]
+)
+def test_a_method_that_computes_without_end_is_named(
+    attempt: Attempt, monkeypatch: pytest.MonkeyPatch, header: str
+):
+    monkeypatch.setattr(user_code, "MOST_SECONDS", 0.3)
+    message = attempt(write_part(f"def {header}:\n    while True: pass"))
+    method = header.partition("(")[0]
+    assert f"): {method}() failed with TimeoutError: no result after 0.3 s" in message
 
 
 def test_an_error_of_ablab_itself_is_not_of_a_user():
