@@ -31,7 +31,7 @@ from experiments.estimates.inspected_module import (
     difference,
 )
 from experiments.estimates.probe_tokens import (
-    Tokens,
+    TokenKind,
     draw_tokens,
     fitted_weights,
     kinds_of_tokens,
@@ -53,7 +53,7 @@ class Stage(NamedTuple):
 
     length: int
     cuts: list[int]
-    tokens: Tokens = Tokens.usual
+    tokens: TokenKind = TokenKind.usual
 
 
 class Leak(NamedTuple):
@@ -80,7 +80,7 @@ def check_causality(inspected: InspectedModule) -> None:
                 is_complete = is_complete and index >= n_needed
                 break
     if not is_complete:
-        inspected.skipped.append(f"{LATER_TOKENS} at most positions")
+        inspected.skip(f"{LATER_TOKENS} at most positions")
 
 
 def plan_stages(inspected: InspectedModule, module: nn.Module) -> tuple[list[Stage], int]:
@@ -133,7 +133,7 @@ def probe_stage(
                 inspected, module, stage, deadline, is_certain=is_certain
             )
     except Exception:
-        if stage.tokens is Tokens.usual:
+        if stage.tokens is TokenKind.usual:
             raise
         return True
     if leak is None:
@@ -158,6 +158,12 @@ def find_first_leak(
     is_certain: bool,
 ) -> tuple[Leak | None, bool]:
     """Return a leak in a stage, or None, and whether all positions were probed in time."""
+
+    def is_over() -> bool:
+        return not is_certain and (inspected.seconds() > deadline or inspected.is_late())
+
+    if is_over():
+        return None, False
     x, others = draw_tokens(inspected, stage.tokens, 1, stage.length)
     base = inspected.call(module, x)
     is_random = difference(base, inspected.call(module, x, seed=1)) > 0
@@ -168,8 +174,7 @@ def find_first_leak(
     if inspected.is_late():
         n_rows = min(n_rows, N_CERTAIN)
     for start in range(0, len(stage.cuts), n_rows):
-        is_over = inspected.seconds() > deadline or inspected.is_late()
-        if is_over and not is_certain:
+        if is_over():
             return None, False
         rows = change_tokens(x, others, stage.cuts[start : start + n_rows])
         for leak in find_leaks(inspected, module, x, base, rows)[:N_CONFIRMED]:
@@ -218,7 +223,7 @@ def find_leaks(
 
 def is_confirmed_leak(
     inspected: InspectedModule,
-    tokens: Tokens,
+    tokens: TokenKind,
     pair: tuple[Tensor, Tensor],
     cut: int,
     *,

@@ -154,6 +154,11 @@ class InspectedModule:
         """
         return time.process_time() - self._started
 
+    def skip(self, words: str) -> None:
+        """Note a check that is left out, once."""
+        if words not in self.skipped:
+            self.skipped.append(words)
+
     def is_late(self) -> bool:
         """Return whether no further check should begin, since the module is slow."""
         return self.seconds() > LAST_START

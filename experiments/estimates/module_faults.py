@@ -84,7 +84,7 @@ def inspect_module(
                 if check in CERTAIN or not inspected.is_late():
                     check(inspected)
                 else:
-                    inspected.skipped.append(words)
+                    inspected.skip(words)
         except ModuleFault as error:
             fault = str(error)
         except Exception as error:

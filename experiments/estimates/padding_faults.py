@@ -1,14 +1,17 @@
 """The fault of a module whose outputs at kept positions depend on padding."""
 
-import itertools
-
 import torch
 from torch import Tensor, nn
 
 from experiments.estimates.fault import ModuleFault
 from experiments.estimates.inspected_module import InspectedModule, difference
 from experiments.estimates.output_faults import check_gradients
-from experiments.estimates.probe_tokens import Tokens, differs, draw_tokens
+from experiments.estimates.probe_tokens import (
+    TokenKind,
+    differs,
+    draw_tokens,
+    modes_and_kinds,
+)
 from experiments.nn.plain_module import PlainModule
 
 
@@ -29,7 +32,7 @@ def check_padding(inspected: InspectedModule) -> None:
     keep[0, :quarter] = False
     keep[1, -quarter:] = False
     mask = keep if takes_mask else None
-    for training, tokens in itertools.product((False, True), Tokens):
+    for training, tokens in modes_and_kinds(inspected, TokenKind):
         x, padding = draw_tokens(inspected, tokens, 2, inspected.length)
         pair = x, torch.where(keep[..., None], x, padding)
 
@@ -50,7 +53,7 @@ def check_padding(inspected: InspectedModule) -> None:
             raise ModuleFault(describe_padding_fault(inspected, mode, takes_mask=takes_mask))
     if not takes_mask:
         return
-    x, padding = draw_tokens(inspected, Tokens.usual, 2, inspected.length)
+    x, padding = draw_tokens(inspected, TokenKind.usual, 2, inspected.length)
     inputs = torch.where(keep[..., None], x, padding)[1:].requires_grad_()
     y = inspected.call(module.train(), inputs + 0.0, keep[1:])
     if y.requires_grad:

@@ -14,7 +14,7 @@ Legend of shapes: batch, sequences; time, positions; d_model, width of the strea
 """
 
 import enum
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -25,9 +25,11 @@ from experiments.estimates.inspected_module import TOLERANCE, InspectedModule
 SMALL, LARGE = 0.1, 10.0  # shares of the usual size
 N_ALIKE = 3  # different tokens in a sequence of similar tokens
 DEVIATION = 0.05  # of a similar token, as a share of its size
+LAST_KIND = 2.0  # seconds of the processor after which a check begins with no further kind
+OTHER_KINDS = "small, large and similar tokens"  # their name if a slow module is left out
 
 
-class Tokens(enum.Enum):
+class TokenKind(enum.Enum):
     """A kind of tokens."""
 
     usual = "usual"
@@ -36,16 +38,31 @@ class Tokens(enum.Enum):
     similar = "similar"
 
 
-def kinds_of_tokens(inspected: InspectedModule) -> tuple[Tokens, ...]:
+def kinds_of_tokens(inspected: InspectedModule) -> tuple[TokenKind, ...]:
     """Return the kinds that inputs of a module can have, the usual one first.
 
     Token ids have no size.
     """
-    return (Tokens.usual, Tokens.similar) if inspected.is_model else tuple(Tokens)
+    return (TokenKind.usual, TokenKind.similar) if inspected.is_model else tuple(TokenKind)
+
+
+def modes_and_kinds(
+    inspected: InspectedModule, kinds: Iterable[TokenKind]
+) -> Iterator[tuple[bool, TokenKind]]:
+    """Yield the probes of a check: whether the module is in training mode, and the kind of tokens.
+
+    Usual tokens come first, in both modes. A slow module is probed with these only.
+    """
+    for tokens in kinds:
+        if tokens is not TokenKind.usual and inspected.seconds() > LAST_KIND:
+            inspected.skip(OTHER_KINDS)
+            return
+        for training in (False, True):
+            yield training, tokens
 
 
 def differs(
-    inspected: InspectedModule, tokens: Tokens, probe: Callable[[nn.Module, torch.dtype], float]
+    inspected: InspectedModule, tokens: TokenKind, probe: Callable[[nn.Module, torch.dtype], float]
 ) -> bool:
     """Return whether the outputs of a probe differ by more than rounding.
 
@@ -56,13 +73,13 @@ def differs(
         difference = probe(inspected.build(), torch.float32)
         return difference > TOLERANCE and inspected.is_confirmed(probe)
     except Exception:
-        if tokens is Tokens.usual:
+        if tokens is TokenKind.usual:
             raise
         return False
 
 
 def draw_tokens(
-    inspected: InspectedModule, tokens: Tokens, batch: int, length: int
+    inspected: InspectedModule, tokens: TokenKind, batch: int, length: int
 ) -> tuple[Tensor, Tensor]:
     """Return inputs (batch, time, d_model) of a kind, and others that replace them.
 
@@ -71,12 +88,12 @@ def draw_tokens(
     """
     x = inspected.inputs(1, batch, length)
     generator = torch.Generator().manual_seed(4)
-    if tokens is Tokens.similar:
+    if tokens is TokenKind.similar:
         return _draw_similar(inspected, x, generator)
     others = inspected.other_inputs(x)
-    if tokens is Tokens.small:
+    if tokens is TokenKind.small:
         return SMALL * x, SMALL * others
-    if tokens is Tokens.large:
+    if tokens is TokenKind.large:
         signs = torch.randn(batch, length, 1, generator=generator).sign()
         return x, LARGE * (signs + others)
     return x, others
@@ -99,10 +116,12 @@ def _draw_similar(
 
 
 @contextmanager
-def fitted_weights(inspected: InspectedModule, module: nn.Module, tokens: Tokens) -> Iterator[None]:
+def fitted_weights(
+    inspected: InspectedModule, module: nn.Module, tokens: TokenKind
+) -> Iterator[None]:
     """Make the embeddings of a language model similar in the `with` block, for similar tokens."""
     weights: list[Tensor] = []
-    if tokens is Tokens.similar and inspected.is_model:
+    if tokens is TokenKind.similar and inspected.is_model:
         embeddings = (each for each in module.modules() if isinstance(each, nn.Embedding))
         weights = [each.weight.data for each in embeddings if each.weight.is_floating_point()]
     before = [each.clone() for each in weights]

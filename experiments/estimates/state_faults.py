@@ -4,8 +4,6 @@ Each probe compares two outputs that must be equal. They differ if their largest
 `TOLERANCE`, as a share of the largest output, and above rounding in float64 too.
 """
 
-import itertools
-
 import torch
 from torch import Tensor, nn
 
@@ -18,7 +16,12 @@ from experiments.estimates.inspected_module import (
     describe_training_state,
     difference,
 )
-from experiments.estimates.probe_tokens import Tokens, differs, draw_tokens
+from experiments.estimates.probe_tokens import (
+    TokenKind,
+    differs,
+    draw_tokens,
+    modes_and_kinds,
+)
 
 
 @torch.no_grad()
@@ -88,11 +91,11 @@ def check_other_sequences(inspected: InspectedModule) -> None:
         return
     n_rows = 2 if inspected.is_model else 3
     # A whole model takes longer.
-    kinds = [Tokens.usual] if inspected.is_model else [*Tokens]
+    kinds = [TokenKind.usual] if inspected.is_model else [*TokenKind]
     clause = "its output for a sequence depends on other sequences of the batch"
     if inspected.is_model:
         clause = "its logits of a sequence depend on other sequences of the batch"
-    for training, tokens in itertools.product((False, True), kinds):
+    for training, tokens in modes_and_kinds(inspected, kinds):
         x, others = draw_tokens(inspected, tokens, n_rows, inspected.short_length)
 
         def probe(

@@ -8,6 +8,7 @@ import inspect
 import itertools
 import signal
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from types import FrameType
@@ -23,6 +24,7 @@ RULES_MODULE = "experiments.rules"
 RULE_METHODS = ("check", "__post_init__")
 """Methods that refuse values by a ValueError."""
 MOST_SECONDS = 15.0  # of the processor, for one call of the plan
+CHECK_SECONDS = 1.0  # between two looks at the time
 MAX_QUOTE = 180  # characters of the quoted error
 
 
@@ -48,23 +50,26 @@ def named_errors() -> Iterator[None]:
 def limited_time() -> Iterator[None]:
     """Raise TimeoutError in code that computes for more than `MOST_SECONDS` in the `with` block.
 
-    The seconds are those of this process, so that a wait for the helper process does not count.
-    Python delivers signals to the main thread only, so other threads have no limit.
+    The seconds are those of this thread. A wait for the helper process does not count, and neither
+    do the threads of NumPy. Python delivers signals to the main thread only, so other threads have
+    no limit.
     """
     is_main = threading.current_thread() is threading.main_thread()
     if not is_main or not hasattr(signal, "SIGVTALRM"):
         yield
         return
+    start = time.thread_time()
 
-    def stop(*_: object) -> None:
-        raise TimeoutError(f"no result after {MOST_SECONDS:g} s")
+    def check_time(*_: object) -> None:
+        if time.thread_time() - start > MOST_SECONDS:
+            raise TimeoutError(f"no result after {MOST_SECONDS:g} s; do less when a plan is made")
 
-    handler = signal.signal(signal.SIGVTALRM, stop)
-    signal.setitimer(signal.ITIMER_VIRTUAL, MOST_SECONDS)
+    handler = signal.signal(signal.SIGVTALRM, check_time)
+    timer = signal.setitimer(signal.ITIMER_VIRTUAL, CHECK_SECONDS, CHECK_SECONDS)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.setitimer(signal.ITIMER_VIRTUAL, *timer)
         signal.signal(signal.SIGVTALRM, handler or signal.SIG_DFL)
 
 

@@ -10,7 +10,12 @@ from torch import Tensor, nn
 from experiments.estimates.causality_faults import plan_stages
 from experiments.estimates.inspected_module import InspectedModule
 from experiments.estimates.module_faults import find_fault, inspect_module
-from experiments.estimates.probe_tokens import Tokens
+from experiments.estimates.probe_tokens import (
+    LAST_KIND,
+    OTHER_KINDS,
+    TokenKind,
+    modes_and_kinds,
+)
 from tests.support.inspected_parts import (
     D_MODEL,
     FormulaModel,
@@ -93,16 +98,27 @@ def test_fast_modules_skip_no_probe():
     inspected = InspectedModule("language_model", model, D_MODEL, 1024)
     stages, n_needed = plan_stages(inspected, inspected.build())
     assert [(stage.length, stage.tokens) for stage in stages] == [
-        (1024, Tokens.usual),
-        (64, Tokens.similar),
-        (1024, Tokens.usual),
-        (64, Tokens.usual),
-        (1024, Tokens.usual),
+        (1024, TokenKind.usual),
+        (64, TokenKind.similar),
+        (1024, TokenKind.usual),
+        (64, TokenKind.usual),
+        (1024, TokenKind.usual),
     ]
     certain, _, first, every, others = (stage.cuts for stage in stages)
     assert sorted(every) == [*range(1, 64)]
     assert sorted(certain + first + others) == [*range(1, 1024)]
     assert n_needed == 4
+
+
+def test_a_slow_module_is_probed_with_usual_tokens_in_both_modes(monkeypatch: pytest.MonkeyPatch):
+    module = plain("ffn", formula(lambda _, y: y))
+    inspected = InspectedModule("ffn", module, D_MODEL, 24)
+    probes = [(False, TokenKind.usual), (True, TokenKind.usual)]
+    assert [*modes_and_kinds(inspected, TokenKind)][:2] == probes
+    assert inspected.skipped == []
+    monkeypatch.setattr(InspectedModule, "seconds", lambda _: LAST_KIND + 0.1)
+    assert [*modes_and_kinds(inspected, TokenKind)] == probes
+    assert inspect_module("ffn", module, D_MODEL, 24)[:2] == ("", [OTHER_KINDS])
 
 
 @pytest.mark.parametrize("step", [-1, 1])

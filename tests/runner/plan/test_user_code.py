@@ -1,5 +1,8 @@
 """Errors of users' code: the plan says in one line which option, file and method is at fault."""
 
+import signal
+import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -251,9 +254,28 @@ def test_a_method_that_computes_without_end_is_named(
     attempt: Attempt, monkeypatch: pytest.MonkeyPatch, header: str
 ):
     monkeypatch.setattr(user_code, "MOST_SECONDS", 0.3)
+    monkeypatch.setattr(user_code, "CHECK_SECONDS", 0.1)
     message = attempt(write_part(f"def {header}:\n    while True: pass"))
     method = header.partition("(")[0]
     assert f"): {method}() failed with TimeoutError: no result after 0.3 s" in message
+
+
+def test_only_the_time_of_the_own_thread_counts(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(user_code, "MOST_SECONDS", 0.2)
+    monkeypatch.setattr(user_code, "CHECK_SECONDS", 0.02)
+    is_done = threading.Event()
+
+    def compute() -> None:
+        start = time.thread_time()
+        while time.thread_time() - start < 0.4:
+            pass
+        is_done.set()
+
+    timer = signal.getitimer(signal.ITIMER_VIRTUAL)
+    with user_code.limited_time():
+        threading.Thread(target=compute).start()
+        assert is_done.wait(60)
+    assert signal.getitimer(signal.ITIMER_VIRTUAL) == timer
 
 
 def test_an_error_of_ablab_itself_is_not_of_a_user():
