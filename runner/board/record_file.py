@@ -141,16 +141,17 @@ def read_record(path: Path) -> RunRecord:
     unsealed = {key: content[key] for key in content if key != SEAL} if is_sealed else content
     record = check_record(name, unsealed)
     if not is_sealed:
-        raise ConfigError(f"{name} has no {SEAL}; {how_to_restore(record)}")
+        raise ConfigError(f"{name} has no {SEAL}: {how_to_restore(record)}")
     if content[SEAL] != canonical_sha256(unsealed):
-        raise ConfigError(f"{name} was changed since it was written; {how_to_restore(record)}")
+        restore = how_to_restore(record)
+        raise ConfigError(f"{name} was changed since it was written: undo the change, or {restore}")
     return record
 
 
 def how_to_restore(record: RunRecord) -> str:
     """Return how to get the record of a run again."""
     run = f"record=outputs/{record.experiment}/runs/<its run>"
-    return f"undo the change, or write it again: python -m runner board {run}"
+    return f"delete the file and record the run again: python -m runner board {run}"
 
 
 def read_content(path: Path) -> Any:
@@ -163,7 +164,9 @@ def read_content(path: Path) -> Any:
     except OSError as error:
         raise ConfigError(f"{name} cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{name} is damaged: it is not JSON") from error
+        raise ConfigError(
+            f"{name} is damaged: it is not JSON; delete the file and record its run again"
+        ) from error
 
 
 def refuse_constant(name: str) -> NoReturn:
@@ -274,6 +277,9 @@ def write_record(folder: Path, record: RunRecord) -> Path:
 
 def is_record_of(path: Path, digests: Mapping[str, str]) -> bool:
     """Return whether a file, which may be damaged, is the record of a run with these digests."""
-    content = read_content(path)
+    try:
+        content = read_content(path)
+    except ConfigError:
+        return False
     written = content.get("digests") if isinstance(content, dict) else None
     return isinstance(written, dict) and written.get(STUDY) == digests.get(STUDY)

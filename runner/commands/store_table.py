@@ -129,7 +129,8 @@ def describe_unreferenced(inventory: Inventory) -> list[str]:
     if len(whole) == n_all:
         return [f"{head} ({size}): {command}"]
     n_stay = n_all - len(whole)
-    return [f"{head}. {n_stay} of them stay, as above. To delete the others ({size}): {command}"]
+    stay = "stays" if n_stay == 1 else "stay"
+    return [f"{head}. {n_stay} of them {stay}, as above. To delete the others ({size}): {command}"]
 
 
 def format_formats(trials: Sequence[StoredTrial]) -> str:

@@ -253,8 +253,15 @@ def explain_import_error(error: ImportError) -> str:
     # `from package import module`
     if hint := find_new_location(f"{module}.{name}" if name else module):
         return hint
+    if name and "partially initialized" in str(error):
+        return (
+            f"cannot import name {name!r} from {module}: the two modules import each other; "
+            "import it inside the function that needs it"
+        )
     if name:
-        return f"cannot import name {name!r} from {module}; {find_name(name, module)}"
+        is_own = module.partition(".")[0] in OWN_PACKAGES
+        path = f" ({error.path})" if error.path and not is_own else ""
+        return f"cannot import name {name!r} from {module}{path}; {find_name(name, module)}"
     if module.partition(".")[0] in OWN_PACKAGES:
         parent, _, last = module.rpartition(".")
         similar = similar_names(last, list_submodules(parent)) if parent else []

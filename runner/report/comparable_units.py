@@ -57,6 +57,7 @@ def displayed_headlines(study: StudyRecord) -> list[Headline]:
         if len(rows) and not units <= set(rows["unit"]) and other not in own:
             label = f"{headline.label} per byte"
             headlines.append(dataclasses.replace(headline, metric=other, label=label))
+            own.add(other)
     return headlines
 
 

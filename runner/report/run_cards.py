@@ -33,6 +33,8 @@ MAX_FILE_BYTES = {
 }
 MAX_SENTENCE, MAX_QUESTION, MAX_NAME, MAX_VERDICTS, MAX_KEYS = 400, 300, 100, 6, 4
 CONFIG_KEYS = ("question", "scale", "n_seeds")
+NO_SWEEP_PAGE = "output of jobs; this sweep has no page over points"
+"""The title of a sweep whose jobs computed one study, or that has not ended."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,6 @@ class RunCard:
     verdicts: Mapping[str, int] = field(default_factory=dict)
     has_report: bool = False
     fault: str = ""
-
-
-NO_SWEEP_PAGE = "output of jobs; this sweep has no page over points"
-"""The title of a sweep whose jobs computed one study, or that was stopped."""
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from runner.wording.names import format_count
 
 MULTIRUN_FLAGS = ("-m", "--multirun")
 SHARED_KEYS = ("outputs", "plugins")
+MAX_ATTEMPTS = 5  # to create the folder of a sweep
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,7 @@ def reserve_folder(outputs: Path) -> Iterator[Path]:
     sweeps = outputs / "sweeps"
     new_parents = [path for path in (outputs, *outputs.parents) if not path.exists()]
     moment = datetime.datetime.now()
+    attempts = 0
     while True:
         folder = sweeps / moment.strftime("%Y-%m-%d_%H-%M-%S")
         try:
@@ -132,6 +134,9 @@ def reserve_folder(outputs: Path) -> Iterator[Path]:
         except FileExistsError:
             if folder.exists():
                 moment += datetime.timedelta(seconds=1)
+                continue
+        except FileNotFoundError:  # another command has just removed an empty `sweeps`
+            if (attempts := attempts + 1) < MAX_ATTEMPTS:
                 continue
         except OSError:
             pass  # each point says why nothing can be written

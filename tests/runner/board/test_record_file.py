@@ -45,7 +45,7 @@ def test_an_edited_record_is_refused_until_the_run_is_recorded_again(tmp_path: P
     path = write_record(tmp_path, record)
     written = path.read_text()
     for old, new, said in (
-        ('"reproduced"', '"contradicted"', "was changed since it was written; undo the change, or"),
+        ('"reproduced"', '"contradicted"', "was changed since it was written: undo the change, or"),
         ('"n": 8', '"n": 9', "was changed since"),
         ('"seal"', '"sea"', "has no key sea"),
     ):
@@ -55,7 +55,9 @@ def test_an_edited_record_is_refused_until_the_run_is_recorded_again(tmp_path: P
     unsealed = json.loads(written)
     del unsealed["seal"]
     path.write_text(json.dumps(unsealed))
-    with pytest.raises(ConfigError, match=r"has no seal; .* board record=outputs/moe/runs/"):
+    with pytest.raises(
+        ConfigError, match=r"has no seal: delete the file .* board record=outputs/moe/runs/"
+    ):
         read_records(tmp_path)
     assert write_record(tmp_path, record) == path
     assert read_records(tmp_path) == [record]

@@ -102,7 +102,7 @@ def test_the_list_counts_only_trials_that_prune_would_delete(
     manage_store([])
     printed = capsys.readouterr().out
     assert "moe: dense seed 2 holds mynotes.txt: it stays\n" in printed
-    assert "No run refers to 3 trials. 1 of them stay, as above. To delete the others (" in printed
+    assert "No run refers to 3 trials. 1 of them stays, as above. To delete the others (" in printed
     assert f"): {command}\n" in printed
     (outputs / "moe" / "runs" / "2026-11-26_04-51-00_quick" / "study.json").write_text("{")
     manage_store(["experiment=moe"])

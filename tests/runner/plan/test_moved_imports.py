@@ -1,6 +1,7 @@
 """Hints about imports that have moved name modules and names that exist."""
 
 import importlib
+import json
 import re
 
 import pytest
@@ -66,10 +67,6 @@ def test_an_old_name_in_a_module_that_stays_names_the_new_one():
             "cannot import name 'split_by_hsh' from experiments.tasks; did you mean split_by_hash?",
         ),
         (
-            "from json import lods",
-            "cannot import name 'lods' from json; did you mean loads or load or codecs?",
-        ),
-        (
             "import experiments.metrix",
             "ablab has no module experiments.metrix; did you mean experiments.metrics?",
         ),
@@ -80,3 +77,21 @@ def test_a_failed_import_names_the_right_module_or_name(statement: str, said: st
     with pytest.raises(ImportError) as caught:
         exec(statement)
     assert explain_import_error(caught.value) == said
+
+
+def test_modules_that_import_each_other_are_told_so(tmp_path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "circular_a.py").write_text("from circular_b import B\nA = 1\n")
+    (tmp_path / "circular_b.py").write_text("from circular_a import A\nB = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ImportError) as caught:
+        importlib.import_module("circular_a")
+    assert "circular_a: the two modules import each other" in explain_import_error(caught.value)
+
+
+def test_a_missing_name_of_another_module_has_the_path_of_its_file():
+    with pytest.raises(ImportError) as caught:
+        exec("from json import lods")
+    assert explain_import_error(caught.value) == (
+        f"cannot import name 'lods' from json ({json.__file__}); did you mean loads or load or "
+        "codecs?"
+    )
