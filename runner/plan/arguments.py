@@ -212,7 +212,10 @@ def check_and_rewrite(text: str) -> str:
         return braces
     if section == "arms" and (copies := rewrite_typed_copies(override)):
         return copies
-    if dot and known_keys(section) is not None and override.type is OverrideType.CHANGE:
+    # `++options={size: 9}` adds to the options, since a default may be only in the class.
+    if (
+        key == "options" or (dot and known_keys(section) is not None)
+    ) and override.type is OverrideType.CHANGE:
         return f"++{override.input_line}"
     return override.input_line or text
 

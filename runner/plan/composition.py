@@ -238,7 +238,7 @@ def rewrite_arm_override(text: str) -> str:
     `++`, because the composed config may lack it: its default is in the class of the question.
     """
     override = parse_override(text)
-    is_option = override.key_or_group.startswith("options.")
+    is_option = override.key_or_group.partition(".")[0] == "options"
     plus = "++" if is_option and override.type is OverrideType.CHANGE else ""
     return f"{plus}{override.input_line or text}"
 

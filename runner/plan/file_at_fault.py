@@ -85,10 +85,9 @@ def split_override(text: str) -> tuple[str, str]:
 def sets_key(text: str, key: str) -> bool:
     """Return whether an override sets a key, by itself or in a group: `training={steps: 3}`."""
     name, value = split_override(text)
-    leaf = key.rpartition(".")[2]
-    return name == key or (
-        key.startswith(f"{name}.") and value.startswith("{") and f"{leaf}:" in value
-    )
+    leaf = re.escape(key.rpartition(".")[2])
+    has_leaf = re.search(rf"\b{leaf}\s*:", value) is not None
+    return name == key or (key.startswith(f"{name}.") and value.startswith("{") and has_leaf)
 
 
 def is_named(text: str, message: str) -> bool:

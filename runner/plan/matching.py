@@ -58,12 +58,14 @@ def match_widths(
             to = match_target(name, arm.match, arms)
             if to is not None:
                 goal = cost_of_arm(to, matched[to], arm.match.by)
+                unmatched = arm
                 # An arm that sets the width itself keeps it, so that the user's value counts.
                 if not sets_own_width[name]:
                     arm = match_width(name, arm, goal, notes)
                 # A whole-number width may not reach the cost, and some costs do not depend on it.
+                keeps_width = sets_own_width[name]
                 notes += [
-                    f"{note}; {explain_unmatched_cost(arm, goal, keeps_width=sets_own_width[name])}"
+                    f"{note}; {explain_unmatched_cost(unmatched, arm, goal, keeps_width)}"
                     for note in note_unmatched_cost(name, arm, to, goal)
                 ]
             matched[name] = arm
@@ -227,8 +229,13 @@ def note_unmatched_cost(name: str, arm: ArmConfig, to: str, goal: int) -> list[s
     ]
 
 
-def explain_unmatched_cost(arm: ArmConfig, goal: int, *, keeps_width: bool) -> str:
-    """Return why matching leaves a cost of an arm too far from `goal`, and how to mend it."""
+def explain_unmatched_cost(
+    unmatched: ArmConfig, arm: ArmConfig, goal: int, keeps_width: bool
+) -> str:
+    """Return why matching leaves a cost of an arm too far from `goal`, and how to mend it.
+
+    `unmatched` is the arm before its width was set. The search begins there, as in matching.
+    """
     key = solved_key(arm)
     mend = "or set match.by=none in the arm"
     if key is None:
@@ -238,7 +245,7 @@ def explain_unmatched_cost(arm: ArmConfig, goal: int, *, keeps_width: bool) -> s
     if keeps_width:
         return f"the arm sets {key} itself: leave that out, {mend}"
     # Costs that the search for the width has counted come from the plan's memory.
-    search = search_width(arm)
+    search = search_width(unmatched)
     search.closest_to(goal)
     costs = search.known_costs
     if len(costs) < 2:

@@ -77,6 +77,9 @@ def make_plan(
     check_experiment_header(config, overrides)
     check_defaults_order(overrides)
     set_question_name(config, overrides)
+    # Import plug-ins again: the process of a launcher has not checked the command line. Their
+    # questions have the defaults of options, so this comes first.
+    plugin_packages.import_all_plugins(config.get("plugins") or [])
     set_option_defaults(config)
     with open_dict(config):
         config.update(defaults_of_deleted_keys(config))
@@ -84,8 +87,6 @@ def make_plan(
     study = selection.select_claims_and_figures(read_study(config), overrides)
     experiment = checks.check_experiment(study, overrides)
     check_scale_exists(study, overrides)
-    # Import plug-ins again: the process of a launcher has not checked the command line.
-    plugin_packages.import_all_plugins(study.plugins)
     inspector = part_inspection.begin_inspection(study.plugins)
     if arms is not None:
         study = replace(study, arms={**study.arms, **arms})
