@@ -66,6 +66,15 @@ class TwoPart(NetPart):
     layers: int = 2
 
 
+@part("ffn", "doubling")
+@dataclass
+class DoublingPart(NetPart):
+    def build(self, d_model):
+        if self.hidden & (self.hidden - 1):
+            raise ValueError("hidden must be a power of two")
+        return modules()[0](d_model, self.hidden)
+
+
 @part("ffn", "fixed")
 @dataclass
 class FixedPart:
@@ -182,6 +191,11 @@ def test_several_whole_number_fields_need_a_choice(plan):
         (
             '["ffn=net","match.tolerance=1e-6"]',
             "one step of ffn.hidden changes this cost by 2.5 %: set match.tolerance=0.01 or "
+            "another match.solve, or ",
+        ),
+        (
+            '["ffn=doubling","match.tolerance=1e-6"]',
+            "one step of ffn.hidden changes this cost by 40 %: set match.tolerance=0.2 or "
             "another match.solve, or ",
         ),
         ('["ffn=net","ffn.hidden=16"]', "the arm sets ffn.hidden itself: leave that out, or "),
