@@ -24,6 +24,7 @@ from runner.wording.output import truncate_middle
 
 MAX_RECORD_BYTES = 4 * 2**20
 SEAL, STUDY = "seal", "study.json"
+RESTORE = "delete the file and record its run again"
 MAX_TEXT, MAX_ENTRIES = 20_000, 2_000
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}[\d:.+-]*")
 NAME = re.compile(r"[\w.-]{1,200}")
@@ -151,7 +152,7 @@ def read_record(path: Path) -> RunRecord:
 def how_to_restore(record: RunRecord) -> str:
     """Return how to get the record of a run again."""
     run = f"record=outputs/{record.experiment}/runs/<its run>"
-    return f"delete the file and record the run again: python -m runner board {run}"
+    return f"{RESTORE}: python -m runner board {run}"
 
 
 def read_content(path: Path) -> Any:
@@ -164,9 +165,7 @@ def read_content(path: Path) -> Any:
     except OSError as error:
         raise ConfigError(f"{name} cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
-        raise ConfigError(
-            f"{name} is damaged: it is not JSON; delete the file and record its run again"
-        ) from error
+        raise ConfigError(f"{name} is damaged: it is not JSON; {RESTORE}") from error
 
 
 def refuse_constant(name: str) -> NoReturn:
@@ -181,12 +180,11 @@ def check_record(name: str, content: Any) -> RunRecord:
         ConfigError: it does not match the schema.
     """
     if not is_shallow_mapping(content) or "version" not in content:
-        raise ConfigError(f"{name} is not a record of the board")
+        raise ConfigError(f"{name} is not a record of the board; {RESTORE}")
     if content["version"] != RECORD_VERSION:
         version = truncate_middle(content["version"], 20)
         raise ConfigError(
-            f"{name} has version {version}, but version {RECORD_VERSION} is required; "
-            "record the run again"
+            f"{name} has version {version}, but version {RECORD_VERSION} is required; {RESTORE}"
         )
     values = check_keys(name, content, RECORD_SCHEMA, RunRecord)
     claims = []
@@ -197,7 +195,7 @@ def check_record(name: str, content: Any) -> RunRecord:
             ClaimRecord(**checked | {"estimate": Estimate(**estimate) if estimate else None})
         )
     if len({claim.id for claim in claims}) < len(claims):
-        raise ConfigError(f"{name} has two verdicts on one claim")
+        raise ConfigError(f"{name} has two verdicts on one claim; {RESTORE}")
     del values["version"]
     values |= {key: tuple(values[key]) for key in ("devices", "settings") if key in values}
     values["claims"] = tuple(claims)
@@ -215,9 +213,10 @@ def check_keys(
     required = {each.name for each in fields(cls) if each.default is MISSING}
     for key in (*content, *required):
         if key not in schema:
-            raise ConfigError(f"{name}: a record has no key {truncate_middle(key, 60)}")
+            what = f"a record has no key {truncate_middle(key, 60)}"
+            raise ConfigError(f"{name}: {what}; {RESTORE}")
         if key not in content or not schema[key](content[key]):
-            raise ConfigError(f"{name}: {key} does not match the schema of a record")
+            raise ConfigError(f"{name}: {key} does not match the schema of a record; {RESTORE}")
     return dict(content)
 
 

@@ -4,6 +4,7 @@
 make trials stale.
 """
 
+import os
 import pkgutil
 import re
 import sys
@@ -253,21 +254,31 @@ def explain_import_error(error: ImportError) -> str:
     # `from package import module`
     if hint := find_new_location(f"{module}.{name}" if name else module):
         return hint
-    if name and "partially initialized" in str(error):
-        return (
-            f"cannot import name {name!r} from {module}: the two modules import each other; "
-            "import it inside the function that needs it"
-        )
     if name:
         is_own = module.partition(".")[0] in OWN_PACKAGES
         path = f" ({error.path})" if error.path and not is_own else ""
-        return f"cannot import name {name!r} from {module}{path}; {find_name(name, module)}"
+        hint = find_name(name, module)
+        if "partially initialized" in str(error):
+            hint = explain_circular_import(module, error.path or "")
+        return f"cannot import name {name!r} from {module}{path}; {hint}"
     if module.partition(".")[0] in OWN_PACKAGES:
         parent, _, last = module.rpartition(".")
         similar = similar_names(last, list_submodules(parent)) if parent else []
         hint = did_you_mean([f"{parent}.{each}" for each in similar]) if similar else ""
         return f"ablab has no module {truncate_middle(module, 100)}" + (hint and f"; {hint}")
     return plugins.describe_import_error(error)
+
+
+def explain_circular_import(module: str, path: str) -> str:
+    """Return why the file at `path`, imported as a module, does not have its names yet."""
+    top = module.partition(".")[0]
+    is_library = Path(path).is_relative_to(Path(os.__file__).parent)
+    if top in sys.stdlib_module_names and not is_library:
+        return f"this file hides Python's own module {top}; rename it"
+    return (
+        "it is imported while its own imports run, so modules import each other; "
+        "import the name inside the function that needs it"
+    )
 
 
 def find_name(name: str, module: str) -> str:

@@ -61,6 +61,15 @@ def test_an_edited_record_is_refused_until_the_run_is_recorded_again(tmp_path: P
         read_records(tmp_path)
     assert write_record(tmp_path, record) == path
     assert read_records(tmp_path) == [record]
+    for damaged in (written[:-20], written.replace(64 * "a", 64 * "c", 1)):
+        path.write_text(damaged)  # its run is unknown, so the new record has its own file
+        other = write_record(tmp_path, record)
+        assert other != path
+        with pytest.raises(ConfigError, match=f"{path.name} .*delete the file and record its run"):
+            read_records(tmp_path)
+        path.unlink()
+        assert read_records(tmp_path) == [record]
+        other.rename(path)
     path.write_text(json.dumps(json.loads(written)))  # the format of the file does not matter
     assert read_records(tmp_path) == [record]
 
@@ -115,6 +124,7 @@ def test_a_damaged_record_is_one_line_that_names_the_file(tmp_path: Path, messag
         read_record(path)
     text = str(caught.value)
     assert path.name in text
+    assert text.endswith("; delete the file and record its run again")
     assert "\n" not in text
     assert len(text) < 400
 

@@ -3,6 +3,8 @@
 import importlib
 import json
 import re
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -79,13 +81,37 @@ def test_a_failed_import_names_the_right_module_or_name(statement: str, said: st
     assert explain_import_error(caught.value) == said
 
 
-def test_modules_that_import_each_other_are_told_so(tmp_path, monkeypatch: pytest.MonkeyPatch):
-    (tmp_path / "circular_a.py").write_text("from circular_b import B\nA = 1\n")
-    (tmp_path / "circular_b.py").write_text("from circular_a import A\nB = 1\n")
+@pytest.mark.parametrize("cycle", [1, 2, 3])
+def test_modules_that_import_each_other_are_told_so(
+    cycle: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for index in range(cycle):
+        other = f"cycle{cycle}_{(index + 1) % cycle}"
+        (tmp_path / f"cycle{cycle}_{index}.py").write_text(f"from {other} import NAME\nNAME = 1\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ImportError) as caught:
-        importlib.import_module("circular_a")
-    assert "circular_a: the two modules import each other" in explain_import_error(caught.value)
+        importlib.import_module(f"cycle{cycle}_0")
+    said = explain_import_error(caught.value)
+    path = tmp_path / f"cycle{cycle}_0.py"
+    assert said.startswith(
+        f"cannot import name 'NAME' from cycle{cycle}_0 ({path}); it is imported"
+    )
+    assert "modules import each other" in said
+
+
+def test_a_file_that_hides_a_module_of_python_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / "colorsys.py"
+    path.write_text("from colorsys import rgb_to_hsv\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    with pytest.raises(ImportError) as caught:
+        importlib.import_module("colorsys")
+    assert explain_import_error(caught.value) == (
+        f"cannot import name 'rgb_to_hsv' from colorsys ({path}); this file hides Python's own "
+        "module colorsys; rename it"
+    )
 
 
 def test_a_missing_name_of_another_module_has_the_path_of_its_file():

@@ -86,6 +86,15 @@ def test_losses_per_token_of_one_vocabulary_are_shown_per_byte_and_not_tested_ag
     assert not table["has_p"]
 
 
+def test_two_headlines_on_one_loss_have_one_table_of_losses_per_byte():
+    study = study_of(dict.fromkeys(UNITS, "nats/token of 300"))
+    again = dataclasses.replace(LOSS, label="held-out loss against small", baseline="small")
+    study = use_comparable_metrics(dataclasses.replace(study, headline=[LOSS, again]))
+    assert [one.metric for one in displayed_headlines(study)] == [
+        *("val/loss", "val/nats_per_byte", "val/loss")
+    ]
+
+
 def test_page_and_terminal_show_losses_per_byte(tmp_path: Path):
     results = make_results()
     loss = results[results["metric"] == "val/loss"]

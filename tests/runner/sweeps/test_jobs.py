@@ -100,6 +100,26 @@ def test_two_sweeps_of_one_second_have_their_own_folders(tmp_path: Path):
     assert (tmp_path / "old").is_dir()
 
 
+def test_a_folder_is_created_again_where_another_command_has_removed_its_parent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    create, failures = Path.mkdir, 2
+
+    def mkdir(path: Path, *args: int, **options: bool) -> None:
+        nonlocal failures
+        failures -= 1
+        if failures >= 0:
+            raise FileNotFoundError(path)
+        create(path, *args, **options)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    with reserve_folder(tmp_path) as folder:
+        assert folder.is_dir()
+    failures = 1_000_000  # it is always missing, as below a link to nowhere
+    with reserve_folder(tmp_path) as folder:
+        assert not folder.exists()
+
+
 def test_a_folder_that_cannot_be_created_is_only_named(tmp_path: Path):
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to(tmp_path / "absent" / "folder")
