@@ -5,6 +5,8 @@ Costs that arms are matched by, and parameters, are counted without embeddings.
 
 from math import isfinite, isnan
 
+import pandas as pd
+
 from runner.claims.fairness import format_cost_ratio
 from runner.metric_names import COSTS
 from runner.report import trial_notes
@@ -51,21 +53,29 @@ def cost_facts(study: StudyRecord, row: HeadlineComparison) -> list[str]:
 
 
 def is_time_noisy(study: StudyRecord, arm: str, baseline: str) -> bool:
-    """Return whether the difference of two mean step times is below twice the noise of a pair.
+    """Return whether the difference of two step times is below twice the noise of a pair.
 
     The noise is that of the A/A pair with the largest difference, as in claims about times.
     """
-    rows = study.results[study.results["metric"] == STEP_TIME]
-    means = rows.groupby("arm")["value"].mean()
+    mean = step_times(study)[baseline].mean()
     pairs = aa_differences(study.results, study.aa_pairs, STEP_TIME)
     noise = max((max(abs(p.interval.low), abs(p.interval.high)) for p in pairs), default=0.0)
-    return abs(float(means[arm]) - float(means[baseline])) < NOISE_FACTOR * noise
+    return mean * abs(step_time_ratio(study, arm, baseline) - 1) < NOISE_FACTOR * noise
 
 
 def step_time_ratio(study: StudyRecord, arm: str, baseline: str) -> float:
-    """Return the ratio of two arms' mean times of a training step; NaN if it is not comparable."""
-    rows = study.results[study.results["metric"] == STEP_TIME]
-    means = rows.groupby("arm")["value"].mean()
-    if trial_notes.machines_differ(study.trials) or not {arm, baseline} <= {*means.index}:
+    """Return the ratio of two arms' times of a training step; NaN if it is not comparable.
+
+    It is the median ratio over the seeds of both: trials of one seed run at about the same time, so
+    other work on the machine slows them alike, and a few disturbed seeds do not matter.
+    """
+    times = step_times(study)
+    if trial_notes.machines_differ(study.trials) or not {arm, baseline} <= {*times}:
         return float("nan")
-    return float(means[arm]) / float(means[baseline]) if means[baseline] else float("nan")
+    return float((times[arm] / times[baseline]).median())
+
+
+def step_times(study: StudyRecord) -> pd.DataFrame:
+    """Return the seconds of a training step: a row for each seed, a column for each arm."""
+    rows = study.results[study.results["metric"] == STEP_TIME]
+    return rows[rows["value"] > 0].pivot_table(index="seed", columns="arm", values="value")

@@ -141,6 +141,19 @@ def test_a_ratio_of_times_is_a_plain_number(ratio: float, number: str):
     assert f"takes about {number} x the time a step" in said(study(columns, [LOSS]))
 
 
+@pytest.mark.parametrize(("seconds", "said_ratio"), [(0.010, ""), (0.015, "about 1.5 x")])
+def test_a_few_seeds_of_a_busy_machine_do_not_change_the_ratio_of_times(
+    seconds: float, said_ratio: str
+):
+    base, new = np.full(8, 0.010), np.full(8, seconds)
+    base[:3] *= 4
+    new[0] *= 5
+    columns = arms(new=-0.2) | {("base", "time/step"): base, ("new", "time/step"): new}
+    text = said(study(columns, [LOSS]))
+    assert said_ratio in text
+    assert ("time a step" in text) == bool(said_ratio)
+
+
 def test_an_unmatched_arm_has_its_cost_in_the_sentence():
     costs = {"base": {"params": 100.0}, "new": {"params": 124.4}}
     record = study(arms(new=-0.2), [LOSS], costs=costs)
