@@ -64,7 +64,7 @@ def check_noise(
     edge = min(edges or (0.0,), key=lambda edge: abs(interval.mean - edge))
     effect = abs(interval.mean - edge)
     if floor > MAX_NOISE_SHARE * effect or not effect:
-        origin = f" from {edge:g}" if edge else " from 0"
+        origin = f" from {edge:.3g}" if edge else " from 0"
         return True, (
             f"{words.too_large} {floor:.3g}{passes_text}, more than "
             f"{MAX_NOISE_SHARE:g} x the distance{origin} ({effect:.3g}): use a quieter machine or "

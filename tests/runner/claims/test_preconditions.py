@@ -283,6 +283,8 @@ def test_the_noise_floor_lies_around_the_margin_and_grows_with_the_factor():
         assert timed(columns, claim(metric="t", aa=SAME, margin=margin))[0].verdict is expected
     (finding,) = timed(columns, claim(metric="t", aa=SAME, margin=0.3))
     assert "up to 0.124, more than 0.5 x the distance from 0.3 (0.2):" in finding.reason
+    (finding,) = timed(columns, claim(metric="t", aa=SAME, margin=0.3012345))
+    assert "more than 0.5 x the distance from 0.301 (0.199):" in finding.reason
     columns["arm", "t"] = 2 * base + 0.2 + values_with_sd(8, 0.05)
     (finding,) = timed(columns, claim(metric="t", aa=SAME, times=2))
     assert finding.noise_floor == pytest.approx(2 * 0.1236, abs=1e-3)
